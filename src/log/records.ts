@@ -135,8 +135,7 @@ function putVarint(target: Buffer, at: number, value: number): number {
   return at
 }
 
-const fieldBytes = (field: Uint8Array | null): number =>
-  field === null ? 1 : varintBytes(field.length) + field.length
+const fieldBytes = (field: Uint8Array | null): number => (field === null ? 1 : varintBytes(field.length) + field.length)
 
 function putField(target: Buffer, at: number, field: Uint8Array | null): number {
   if (field === null) return putVarint(target, at, -1)
@@ -150,7 +149,12 @@ interface EncodedHeader {
   readonly value: Buffer | null
 }
 
-function bodyBytes(record: NewRecord, headers: readonly EncodedHeader[], timestampDelta: number, index: number): number {
+function bodyBytes(
+  record: NewRecord,
+  headers: readonly EncodedHeader[],
+  timestampDelta: number,
+  index: number,
+): number {
   let bytes = 1 + varintBytes(timestampDelta) + varintBytes(index) + fieldBytes(record.key) + fieldBytes(record.value)
   bytes += varintBytes(headers.length)
   for (const header of headers) bytes += fieldBytes(header.name) + fieldBytes(header.value)
