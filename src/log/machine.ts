@@ -1,0 +1,248 @@
+// The machine log: what the broker's state machines decided, as keyed records in one log, replayed at start.
+// Promises: a record is applied at once, in append order; the promise of append() resolves at its commit. After a
+// refused append every machine is reset and replayed from what was committed, and meanwhile append() refuses.
+// Does not know: what the machines are (catalog, groups, offsets …); it sees kinds, keys and values.
+//
+// Every record is the whole present value of its key (null: gone), so a snapshot needs no second form: the live
+// entries are appended again at the end, a piece a turn, and then everything before the first piece is trimmed.
+
+import { assert } from '../base/assert.ts'
+import type { Timer, World } from '../base/world.ts'
+import { batchHeadBytes, compressionOf, forEachBatch } from './batch.ts'
+import { encodeBatch, RecordCursor, type NewRecord } from './records.ts'
+import {
+  AppendFailure,
+  CorruptLog,
+  logId,
+  offset,
+  type AppendEntry,
+  type Log,
+  type LogSettings,
+  type Store,
+  type TopicId,
+} from './store.ts'
+
+/** Reserved: the first id after the two that Kafka keeps for itself. */
+export const machineLogId = logId('AAAAAAAAAAAAAAAAAAAAAg' as TopicId, 0)
+
+const machineLogSettings: LogSettings = {
+  durability: 'commit',
+  segmentBytesMax: 16 * 1024 * 1024,
+  segmentAgeMsMax: Number.MAX_SAFE_INTEGER,
+  indexIntervalBytes: 64 * 1024,
+}
+
+/** The log is rewritten once it holds this much more than twice what was live after the last rewrite. */
+const rewriteSlackBytes = 4 * 1024 * 1024
+/** A piece of a rewrite: about this many bytes a turn, well under a millisecond. */
+const rewritePieceBytes = 64 * 1024
+const readBytes = 1024 * 1024
+
+/** One decided fact: the whole new value of a key, or null when the key is gone. */
+export interface MachineRecord {
+  readonly key: Uint8Array
+  readonly value: Uint8Array | null
+}
+
+/** A state machine over keyed records. apply() and reset() never fail; what may be refused is refused in its decide. */
+export interface Machine {
+  /** 1–255, stored as the first byte of each key: never reused for another machine. */
+  readonly kind: number
+  apply(key: Buffer, value: Buffer | null): void
+  /** The live state as records; may be walked while it changes (a key may be given twice or in its newer value). */
+  entries(): Iterable<MachineRecord>
+  reset(): void
+  /** Called after each (re)play, when the state is that of the log's end. */
+  replayed?(): void
+}
+
+export class MachineLog {
+  private readonly world: World
+  private readonly store: Store
+  private readonly log: Log
+  private readonly machines = new Map<number, Machine>()
+  private state: 'ready' | 'replaying' | 'closed' = 'replaying'
+  private rewriting = false
+  private rewriteAtBytes = rewriteSlackBytes
+  private pause: Timer | undefined
+
+  private constructor(world: World, store: Store, log: Log, machines: readonly Machine[]) {
+    this.world = world
+    this.store = store
+    this.log = log
+    for (const machine of machines) {
+      assert(machine.kind > 0 && machine.kind < 256, 'a machine kind is one byte')
+      assert(!this.machines.has(machine.kind), 'machine kinds are distinct')
+      this.machines.set(machine.kind, machine)
+    }
+  }
+
+  /** Opens (or makes) the log and replays it into `machines`. Rejects with CorruptLog. */
+  static async open(world: World, store: Store, machines: readonly Machine[]): Promise<MachineLog> {
+    if (!store.list().includes(machineLogId)) {
+      await store.create([{ id: machineLogId, settings: machineLogSettings }])
+    }
+    const log = await store.open(machineLogId, machineLogSettings)
+    const machineLog = new MachineLog(world, store, log, machines)
+    await machineLog.replay()
+    return machineLog
+  }
+
+  /** False while the machines are being replayed: decide nothing then. */
+  get ready(): boolean {
+    return this.state === 'ready'
+  }
+
+  /**
+   * Appends the records of `machine` (and `alongside`, entries of other logs) atomically and applies them at once.
+   * Resolves at the commit; rejects with AppendFailure, after which the decision and all later ones are forgotten.
+   */
+  append(machine: Machine, records: readonly MachineRecord[], alongside: readonly AppendEntry[] = []): Promise<void> {
+    if (this.state !== 'ready') return Promise.reject(new AppendFailure('closed', 'the machine log is not ready'))
+    assert(records.length > 0, 'an append has records')
+    const appended = this.store.append([this.entryOf(machine, records), ...alongside])
+    for (const record of records) this.applyOne(machine, record)
+    return appended.then(
+      () => this.rewriteWhenDue(),
+      (failure: unknown) => this.forget(failure),
+    )
+  }
+
+  private applyOne(machine: Machine, record: MachineRecord): void {
+    machine.apply(Buffer.from(record.key), record.value === null ? null : Buffer.from(record.value))
+  }
+
+  private entryOf(machine: Machine, records: readonly MachineRecord[]): AppendEntry {
+    const timestampMs = this.world.clock.nowMs()
+    const stored: NewRecord[] = records.map((record) => ({
+      key: Buffer.concat([Buffer.of(machine.kind), record.key]),
+      value: record.value,
+      timestampMs,
+    }))
+    return {
+      log: this.log,
+      batch: encodeBatch(stored),
+      offsets: stored.length,
+      maxTimestampMs: timestampMs,
+      epoch: this.log.epoch,
+      expectedEnd: this.log.end,
+    }
+  }
+
+  /** After a refused append: drop what was applied, replay what is committed, then let the caller know. */
+  private async forget(failure: unknown): Promise<void> {
+    if (this.state === 'ready') {
+      this.state = 'replaying'
+      this.world.trace.error('machine log append refused', { why: String(failure) })
+      void this.recover()
+    }
+    throw failure
+  }
+
+  private async recover(): Promise<void> {
+    try {
+      if (this.log.failed) await this.log.reopen()
+      await this.replay()
+    } catch (error) {
+      if (this.isClosed()) return
+      this.world.trace.error('machine log not readable, trying again', { why: String(error) })
+      this.pause = this.world.clock.after(1000, () => void this.recover())
+    }
+  }
+
+  private async replay(): Promise<void> {
+    for (const machine of this.machines.values()) machine.reset()
+    let at = this.log.start
+    while (at < this.log.end) {
+      const batches = await this.log.read(at, readBytes, this.log.end)
+      if (batches.bytes === 0) break
+      for (const chunk of batches.chunks) this.replayChunk(chunk)
+      at = batches.next
+    }
+    if (this.isClosed()) return
+    this.state = 'ready'
+    for (const machine of this.machines.values()) machine.replayed?.()
+  }
+
+  private replayChunk(chunk: Buffer): void {
+    const walked = forEachBatch(chunk, (head, at) => {
+      if (compressionOf(head.attributes) !== 'none') throw new CorruptLog('the machine log holds a compressed batch')
+      const cursor = new RecordCursor(chunk.subarray(at + batchHeadBytes, at + head.bytes))
+      while (cursor.next()) {
+        if (cursor.key === null || cursor.key.length === 0) throw new CorruptLog('a machine record has no key')
+        const machine = this.machines.get(cursor.key[0])
+        if (machine === undefined)
+          throw new CorruptLog(
+            `the machine log holds records of kind ${cursor.key[0]}, which this version does not know`,
+          )
+        machine.apply(Buffer.from(cursor.key.subarray(1)), cursor.value === null ? null : Buffer.from(cursor.value))
+      }
+    })
+    if (walked !== chunk.length)
+      throw new CorruptLog(`${this.log.id}: a batch is not whole at byte ${walked} of a read`)
+  }
+
+  private rewriteWhenDue(): void {
+    if (this.rewriting || this.state !== 'ready' || this.log.bytes < this.rewriteAtBytes) return
+    this.rewriting = true
+    const from = this.log.end
+    const pieces = this.pieces()
+    void this.rewrite(pieces)
+      .then(async (liveBytes) => {
+        if (liveBytes === undefined) return
+        this.log.roll()
+        await this.log.trim(offset(from))
+        this.rewriteAtBytes = 2 * liveBytes + rewriteSlackBytes
+      })
+      .catch((error: unknown) => this.world.trace.warn('machine log not rewritten', { why: String(error) }))
+      .finally(() => {
+        this.rewriting = false
+      })
+  }
+
+  /** Appends all live entries again, one piece a turn; the bytes written, or undefined when given up. */
+  private async rewrite(
+    pieces: Iterator<{ machine: Machine; records: MachineRecord[]; bytes: number }>,
+  ): Promise<number | undefined> {
+    let liveBytes = 0
+    let last: Promise<void> = Promise.resolve()
+    for (;;) {
+      if (this.state !== 'ready') return undefined
+      const piece = pieces.next()
+      if (piece.done === true) break
+      last = this.store.append([this.entryOf(piece.value.machine, piece.value.records)])
+      last.catch(() => undefined)
+      liveBytes += piece.value.bytes
+      await new Promise<void>((resolve) => this.world.clock.endOfTurn(resolve))
+    }
+    await last
+    return liveBytes
+  }
+
+  private *pieces(): Generator<{ machine: Machine; records: MachineRecord[]; bytes: number }> {
+    for (const machine of this.machines.values()) {
+      let records: MachineRecord[] = []
+      let bytes = 0
+      for (const record of machine.entries()) {
+        records.push(record)
+        bytes += record.key.length + (record.value?.length ?? 0) + 32
+        if (bytes >= rewritePieceBytes) {
+          yield { machine, records, bytes }
+          records = []
+          bytes = 0
+        }
+      }
+      if (records.length > 0) yield { machine, records, bytes }
+    }
+  }
+
+  private isClosed(): boolean {
+    return this.state === 'closed'
+  }
+
+  /** Takes no more decisions; the store is closed by its owner. */
+  close(): void {
+    this.state = 'closed'
+    this.pause?.cancel()
+  }
+}
