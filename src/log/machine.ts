@@ -205,17 +205,18 @@ export class MachineLog {
     pieces: Iterator<{ machine: Machine; records: MachineRecord[]; bytes: number }>,
   ): Promise<number | undefined> {
     let liveBytes = 0
-    let last: Promise<void> = Promise.resolve()
+    const appended: Promise<void>[] = []
     for (;;) {
       if (this.state !== 'ready') return undefined
       const piece = pieces.next()
       if (piece.done === true) break
-      last = this.store.append([this.entryOf(piece.value.machine, piece.value.records)])
-      last.catch(() => undefined)
+      const append = this.store.append([this.entryOf(piece.value.machine, piece.value.records)])
+      append.catch(() => undefined)
+      appended.push(append)
       liveBytes += piece.value.bytes
       await new Promise<void>((resolve) => this.world.clock.endOfTurn(resolve))
     }
-    await last
+    await Promise.all(appended)
     return liveBytes
   }
 
