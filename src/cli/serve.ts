@@ -1,0 +1,143 @@
+// odradek serve: configuration to a running broker to its orderly end.
+// Promises: one ready line with real addresses; SIGTERM and SIGINT answer what is in flight, sync and exit 0; what
+// prevents a start is one line each on stderr and exit 1.
+// Does not know: the broker. startBroker composes it.
+
+import { resolve } from 'node:path'
+import { isLoopback } from '../server/address.ts'
+import {
+  composeConfig,
+  layerOfEnvironment,
+  serveDefaults,
+  type Config,
+  type ConfigProblems,
+  type Layer,
+  type OptionName,
+  type Said,
+} from '../server/config.ts'
+import { nodeDisk } from '../server/node-disk.ts'
+import { startBroker, StartFailure, type RunningBroker } from '../server/start.ts'
+import { CommandFailure, exitCodes } from './exit.ts'
+import { version } from './version.ts'
+
+export interface ServeFlags {
+  readonly data?: string
+  readonly store?: string
+  readonly kafka?: string
+  readonly advertise?: string
+  readonly durability?: string
+  readonly logLevel?: string
+  readonly config?: string
+  readonly set?: readonly string[]
+  readonly json?: boolean
+}
+
+export async function serve(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<void> {
+  const config = await readConfig(flags, env)
+  if ('problems' in config) throw new CommandFailure(config.problems.join('\n'))
+  let broker: RunningBroker
+  try {
+    broker = await startBroker(config)
+  } catch (error) {
+    if (error instanceof StartFailure) throw new CommandFailure(error.message)
+    throw error
+  }
+  watchForEnd(broker)
+  process.stdout.write(flags.json === true ? readyLine(broker) : greeting(broker, config))
+  if (!isLoopback(broker.kafka.host)) {
+    process.stderr.write(
+      `warning: ${broker.kafka.address} can be reached from other machines and there is no authentication yet: ` +
+        'anybody who reaches it may read and delete everything\n',
+    )
+  }
+}
+
+export async function readConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<Config | ConfigProblems> {
+  const layers: Layer[] = [layerOfFlags(flags), layerOfEnvironment(env)]
+  const path = flags.config ?? env.ODRADEK_CONFIG
+  if (path !== undefined) {
+    const { readConfigFile } = await import('../server/config-file.ts')
+    const layer = readConfigFile(nodeDisk(), path)
+    if ('problems' in layer) return layer
+    layers.push(layer)
+  }
+  return composeConfig(layers, { ...serveDefaults, logFormat: flags.json === true ? 'json' : 'line' })
+}
+
+function layerOfFlags(flags: ServeFlags): Layer {
+  const options = new Map<OptionName, Said>()
+  const say = (name: OptionName, as: string, text: string | undefined): void => {
+    if (text !== undefined) options.set(name, { as, text })
+  }
+  say('data', '--data', flags.data)
+  say('store', '--store', flags.store)
+  say('kafka', '--kafka', flags.kafka)
+  say('advertise', '--advertise', flags.advertise)
+  say('durability', '--durability', flags.durability)
+  say('logLevel', '--log-level', flags.logLevel)
+  const settings = new Map<string, Said>()
+  for (const pair of flags.set ?? []) {
+    const cut = pair.indexOf('=')
+    if (cut <= 0) throw new CommandFailure(`--set: ${JSON.stringify(pair)} is not key=value`, exitCodes.usage)
+    const name = pair.slice(0, cut).trim()
+    settings.set(name, { as: `--set ${name}`, text: pair.slice(cut + 1).trim() })
+  }
+  return { options, settings }
+}
+
+/** The process ends by a signal, in order, or by a storage failure, at once: nothing can be promised any more. */
+function watchForEnd(broker: RunningBroker): void {
+  let isEnding = false
+  const end = (): void => {
+    if (isEnding) process.exit(exitCodes.failure)
+    isEnding = true
+    broker.close().then(
+      () => process.exit(exitCodes.ok),
+      (error: unknown) => fail(error),
+    )
+  }
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  void broker.failed.then(fail)
+}
+
+function fail(error: unknown): void {
+  process.stderr.write(`odradek: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(exitCodes.failure)
+}
+
+function readyLine(broker: RunningBroker): string {
+  const startMs = Math.round(performance.now())
+  return `${JSON.stringify({ ready: true, kafka: broker.kafka.address, data: broker.dataPath ?? null, pid: process.pid, startMs })}\n`
+}
+
+const durabilityMeans: Readonly<Record<Config['durability'], string>> = {
+  commit: 'commit: what is acknowledged is synced to the disk and survives a power cut',
+  os: 'os: what is acknowledged survives the end of this process, NOT a power cut or a crash of the machine',
+}
+
+function greeting(broker: RunningBroker, config: Config): string {
+  const odradek = ownCommand(process.argv[1] ?? 'odradek')
+  const to = broker.kafka.port === 9092 ? '' : ` --kafka ${broker.kafka.address}`
+  const data = broker.dataPath === undefined ? 'in memory only: gone when this process ends' : resolve(broker.dataPath)
+  return [
+    `Odradek ${version} is ready after ${Math.round(performance.now())} ms.`,
+    '',
+    `  Kafka clients  ${broker.kafka.address}`,
+    `  Data           ${data}`,
+    ...(broker.dataPath === undefined ? [] : [`  Durability     ${durabilityMeans[config.durability]}`]),
+    '',
+    'Try, in another terminal:',
+    `  echo 'hello' | ${odradek} produce orders${to}`,
+    `  ${odradek} consume orders --from-beginning${to}`,
+    `  ${odradek} topics list${to}`,
+    '',
+    'Ctrl-C stops it.',
+    '',
+  ].join('\n')
+}
+
+/** How this program was called, so that what the greeting shows can be typed. */
+function ownCommand(script: string): string {
+  return script.endsWith('.js') || script.endsWith('.ts') ? 'npx odradek' : 'odradek'
+}
