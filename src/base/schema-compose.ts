@@ -40,6 +40,28 @@ export function codecFor<Value, Input>(table: Table<Value, Input>, version: numb
   return codec as unknown as Codec<Value, Input>
 }
 
+/** A value by itself: an int16 version, then the body. The form of our stored records, and of Kafka's embedded ones. */
+export function encodeVersioned<Value, Input>(table: Table<Value, Input>, version: number, value: Input): Buffer {
+  const writer = new Writer()
+  writer.int16(version)
+  codecFor(table, version).encode(writer, value)
+  const chunks = writer.finish()
+  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
+}
+
+/** The value behind an int16 version. `newer` says what becomes of a version above the table's last. */
+export function decodeVersioned<Value, Input>(
+  table: Table<Value, Input>,
+  bytes: Buffer,
+  newer: 'refuse' | 'read as the last' = 'refuse',
+): Value {
+  const reader = new Reader(bytes)
+  const written = reader.int16()
+  const version = newer === 'refuse' ? written : Math.min(written, table.valid[1])
+  if (!hasVersion(table, version)) throw new DecodeError(`version ${written} of a value we know ${table.valid} of`)
+  return codecFor(table, version).decode(reader)
+}
+
 /** Whether a table has a version. */
 export function hasVersion(table: { readonly valid: readonly [number, number] }, version: number): boolean {
   return version >= table.valid[0] && version <= table.valid[1]

@@ -21,6 +21,7 @@ import type { ValueOf } from '../../../base/schema.ts'
 export const ApiVersionsRequest = message(versions(0, 5, { flexible: 3 }), {
   clientSoftwareName: string({ since: 3, ignorable: true }),
   clientSoftwareVersion: string({ since: 3, ignorable: true }),
+  // KIP-1242: who the client thinks we are; another answers REBOOTSTRAP_REQUIRED.
   clusterId: string({ since: 5, nullable: 0, default: null, ignorable: true }),
   nodeId: int32({ since: 5, default: -1, ignorable: true }),
 })
@@ -28,12 +29,14 @@ export type ApiVersionsRequest = ValueOf<typeof ApiVersionsRequest>
 
 export const ApiVersionsResponse = message(versions(0, 5, { flexible: 3 }), {
   errorCode: int16(),
+  // Filled even in a refusal with UNSUPPORTED_VERSION, which goes out as version 0 (KIP-511).
   apiKeys: list({ apiKey: int16(), minVersion: int16(), maxVersion: int16() }),
   throttleTimeMs: int32({ since: 1, ignorable: true }),
   supportedFeatures: list(
     { name: string(), minVersion: int16(), maxVersion: int16() },
     { since: 3, ignorable: true, tag: 0 },
   ),
+  // While it is -1 clients ignore finalizedFeatures.
   finalizedFeaturesEpoch: int64({ since: 3, default: -1, ignorable: true, tag: 1 }),
   finalizedFeatures: list(
     { name: string(), maxVersionLevel: int16(), minVersionLevel: int16() },
@@ -43,7 +46,11 @@ export const ApiVersionsResponse = message(versions(0, 5, { flexible: 3 }), {
 })
 export type ApiVersionsResponse = ValueOf<typeof ApiVersionsResponse>
 
+/** Authorised operations that nobody asked for: the least int32. */
+const operations = { default: -0x8000_0000 }
+
 export const MetadataRequest = message(versions(0, 13, { flexible: 9 }), {
+  // Null: all topics. In version 0, which knows no null, an empty list says so.
   topics: list(
     {
       topicId: uuid({ since: 10, ignorable: true }),
@@ -52,6 +59,7 @@ export const MetadataRequest = message(versions(0, 13, { flexible: 9 }), {
     { nullable: 1 },
   ),
   allowAutoTopicCreation: bool({ since: 4, default: true }),
+  // KIP-700 moved it to DescribeCluster.
   includeClusterAuthorizedOperations: bool({ since: 8, until: 10 }),
   includeTopicAuthorizedOperations: bool({ since: 8 }),
 })
@@ -69,6 +77,7 @@ export const MetadataResponse = message(versions(0, 13, { flexible: 9 }), {
   controllerId: int32({ since: 1, default: -1, ignorable: true }),
   topics: list({
     errorCode: int16(),
+    // Null: a topic asked for by an id that does not exist.
     name: string({ nullable: 12 }),
     topicId: uuid({ since: 10, ignorable: true }),
     isInternal: bool({ since: 1, ignorable: true }),
@@ -81,15 +90,17 @@ export const MetadataResponse = message(versions(0, 13, { flexible: 9 }), {
       isrNodes: array(int32()),
       offlineReplicas: array(int32(), { since: 5, ignorable: true }),
     }),
-    topicAuthorizedOperations: int32({ since: 8, default: -0x8000_0000 }),
+    topicAuthorizedOperations: int32({ since: 8, ...operations }),
   }),
-  clusterAuthorizedOperations: int32({ since: 8, until: 10, default: -0x8000_0000 }),
+  clusterAuthorizedOperations: int32({ since: 8, until: 10, ...operations }),
   errorCode: int16({ since: 13, ignorable: true }),
 })
 export type MetadataResponse = ValueOf<typeof MetadataResponse>
 
 export const FindCoordinatorRequest = message(versions(0, 6, { flexible: 3 }), {
+  // One key, or from version 4 many (KIP-699): never both, in the answer alike.
   key: string({ until: 3 }),
+  // 0 a group, 1 a transactional id, 2 a share group.
   keyType: int8({ since: 1 }),
   coordinatorKeys: array(string(), { since: 4 }),
 })
@@ -118,6 +129,7 @@ export type FindCoordinatorResponse = ValueOf<typeof FindCoordinatorResponse>
 
 export const DescribeClusterRequest = message(versions(0, 2, { flexible: 0 }), {
   includeClusterAuthorizedOperations: bool(),
+  // 1 brokers, 2 controllers (KIP-919).
   endpointType: int8({ since: 1, default: 1 }),
   includeFencedBrokers: bool({ since: 2 }),
 })
@@ -137,7 +149,7 @@ export const DescribeClusterResponse = message(versions(0, 2, { flexible: 0 }), 
     rack: string({ nullable: 0, default: null }),
     isFenced: bool({ since: 2 }),
   }),
-  clusterAuthorizedOperations: int32({ default: -0x8000_0000 }),
+  clusterAuthorizedOperations: int32(operations),
 })
 export type DescribeClusterResponse = ValueOf<typeof DescribeClusterResponse>
 
@@ -148,6 +160,14 @@ export const DescribeQuorumRequest = message(versions(0, 2, { flexible: 0 }), {
   }),
 })
 export type DescribeQuorumRequest = ValueOf<typeof DescribeQuorumRequest>
+
+const replicaState = {
+  replicaId: int32(),
+  replicaDirectoryId: uuid({ since: 2 }),
+  logEndOffset: int64(),
+  lastFetchTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
+  lastCaughtUpTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
+}
 
 export const DescribeQuorumResponse = message(versions(0, 2, { flexible: 0 }), {
   errorCode: int16(),
@@ -161,20 +181,8 @@ export const DescribeQuorumResponse = message(versions(0, 2, { flexible: 0 }), {
       leaderId: int32(),
       leaderEpoch: int32(),
       highWatermark: int64(),
-      currentVoters: list({
-        replicaId: int32(),
-        replicaDirectoryId: uuid({ since: 2 }),
-        logEndOffset: int64(),
-        lastFetchTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
-        lastCaughtUpTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
-      }),
-      observers: list({
-        replicaId: int32(),
-        replicaDirectoryId: uuid({ since: 2 }),
-        logEndOffset: int64(),
-        lastFetchTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
-        lastCaughtUpTimestamp: int64({ since: 1, default: -1, ignorable: true, saturate: true }),
-      }),
+      currentVoters: list(replicaState),
+      observers: list(replicaState),
     }),
   }),
   nodes: list(
@@ -188,10 +196,11 @@ export const DescribeQuorumResponse = message(versions(0, 2, { flexible: 0 }), {
 export type DescribeQuorumResponse = ValueOf<typeof DescribeQuorumResponse>
 
 export const UpdateFeaturesRequest = message(versions(0, 2, { flexible: 0 }), {
-  timeoutMs: int32({ default: 60000 }),
+  timeoutMs: int32({ default: 60_000 }),
   featureUpdates: list({
     feature: string(),
     maxVersionLevel: int16(),
+    // KIP-584's flag became KIP-778's type: 1 upgrade, 2 safe downgrade, 3 unsafe downgrade.
     allowDowngrade: bool({ until: 0 }),
     upgradeType: int8({ since: 1, default: 1 }),
   }),

@@ -9,6 +9,7 @@ export const DescribeConfigsRequest = message(versions(1, 4, { flexible: 4 }), {
   resources: list({
     resourceType: int8(),
     resourceName: string(),
+    // Null: all keys.
     configurationKeys: array(string(), { nullable: 0 }),
   }),
   includeSynonyms: bool(),
@@ -37,6 +38,7 @@ export const DescribeConfigsResponse = message(versions(1, 4, { flexible: 4 }), 
 })
 export type DescribeConfigsResponse = ValueOf<typeof DescribeConfigsResponse>
 
+// Sets the configs given and resets all others: IncrementalAlterConfigs (KIP-339) is what people mean.
 export const AlterConfigsRequest = message(versions(0, 2, { flexible: 2 }), {
   resources: list({
     resourceType: int8(),
@@ -62,6 +64,7 @@ export const IncrementalAlterConfigsRequest = message(versions(0, 1, { flexible:
   resources: list({
     resourceType: int8(),
     resourceName: string(),
+    // 0 set, 1 delete, 2 append, 3 subtract.
     configs: list({ name: string(), configOperation: int8(), value: string({ nullable: 0 }) }),
   }),
   validateOnly: bool(),
@@ -80,6 +83,7 @@ export const IncrementalAlterConfigsResponse = message(versions(0, 1, { flexible
 export type IncrementalAlterConfigsResponse = ValueOf<typeof IncrementalAlterConfigsResponse>
 
 export const ListConfigResourcesRequest = message(versions(0, 1, { flexible: 0 }), {
+  // Empty: all types. Version 0 lists client metrics only, type 16 (KIP-1142).
   resourceTypes: array(int8(), { since: 1 }),
 })
 export type ListConfigResourcesRequest = ValueOf<typeof ListConfigResourcesRequest>
@@ -94,7 +98,11 @@ export const ListConfigResourcesResponse = message(versions(0, 1, { flexible: 0 
 })
 export type ListConfigResourcesResponse = ValueOf<typeof ListConfigResourcesResponse>
 
+/** What a quota is for: pairs like (user, alice); a null name is the default of its kind (KIP-546). */
+const entity = list({ entityType: string(), entityName: string({ nullable: 0 }) })
+
 export const DescribeClientQuotasRequest = message(versions(0, 1, { flexible: 1 }), {
+  // 0 the name given, 1 the default, 2 any name.
   components: list({ entityType: string(), matchType: int8(), match: string({ nullable: 0 }) }),
   strict: bool(),
 })
@@ -106,7 +114,7 @@ export const DescribeClientQuotasResponse = message(versions(0, 1, { flexible: 1
   errorMessage: string({ nullable: 0, default: null }),
   entries: list(
     {
-      entity: list({ entityType: string(), entityName: string({ nullable: 0 }) }),
+      entity,
       values: list({ key: string(), value: float64() }),
     },
     { nullable: 0 },
@@ -116,7 +124,7 @@ export type DescribeClientQuotasResponse = ValueOf<typeof DescribeClientQuotasRe
 
 export const AlterClientQuotasRequest = message(versions(0, 1, { flexible: 1 }), {
   entries: list({
-    entity: list({ entityType: string(), entityName: string({ nullable: 0 }) }),
+    entity,
     ops: list({ key: string(), value: float64(), remove: bool() }),
   }),
   validateOnly: bool(),
@@ -128,7 +136,7 @@ export const AlterClientQuotasResponse = message(versions(0, 1, { flexible: 1 })
   entries: list({
     errorCode: int16(),
     errorMessage: string({ nullable: 0, default: null }),
-    entity: list({ entityType: string(), entityName: string({ nullable: 0 }) }),
+    entity,
   }),
 })
 export type AlterClientQuotasResponse = ValueOf<typeof AlterClientQuotasResponse>

@@ -1,9 +1,10 @@
 // Tables of what consumers of a classic group say to each other through the broker.
-// Promises: field for field the Kafka 4.4 message definitions; behind each comes an int16 version, written by its user.
-// Does not know: groups. A newer version than ours is read as our newest (KIP-429): fields are only ever added.
+// Promises: field for field the Kafka 4.4 message definitions, after an int16 version; a newer one is read as our newest.
+// Does not know: groups; members of other protocol types, whose bytes are their own.
 
+import { decodeVersioned, encodeVersioned } from '../../../base/schema-compose.ts'
 import { array, bytes, int32, list, message, string, versions } from '../../../base/schema.ts'
-import type { ValueOf } from '../../../base/schema.ts'
+import type { InputOf, ValueOf } from '../../../base/schema.ts'
 
 export const ConsumerProtocolSubscription = message(versions(0, 3), {
   topics: array(string()),
@@ -19,3 +20,20 @@ export const ConsumerProtocolAssignment = message(versions(0, 3), {
   userData: bytes({ nullable: 0, default: null }),
 })
 export type ConsumerProtocolAssignment = ValueOf<typeof ConsumerProtocolAssignment>
+
+// Fields are only ever added, so what a newer member wrote begins with what we know (KIP-429).
+export function decodeSubscription(bytes: Buffer): ConsumerProtocolSubscription {
+  return decodeVersioned(ConsumerProtocolSubscription, bytes, 'read as the last')
+}
+
+export function decodeAssignment(bytes: Buffer): ConsumerProtocolAssignment {
+  return decodeVersioned(ConsumerProtocolAssignment, bytes, 'read as the last')
+}
+
+export function encodeSubscription(version: number, value: InputOf<typeof ConsumerProtocolSubscription>): Buffer {
+  return encodeVersioned(ConsumerProtocolSubscription, version, value)
+}
+
+export function encodeAssignment(version: number, value: InputOf<typeof ConsumerProtocolAssignment>): Buffer {
+  return encodeVersioned(ConsumerProtocolAssignment, version, value)
+}

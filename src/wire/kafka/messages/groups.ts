@@ -8,8 +8,10 @@ import type { ValueOf } from '../../../base/schema.ts'
 export const JoinGroupRequest = message(versions(0, 9, { flexible: 6 }), {
   groupId: string(),
   sessionTimeoutMs: int32(),
+  // Version 0 has none: the session timeout stands for both.
   rebalanceTimeoutMs: int32({ since: 1, default: -1, ignorable: true }),
   memberId: string(),
+  // A static member (KIP-345); null: a dynamic one.
   groupInstanceId: string({ since: 5, nullable: 0, default: null }),
   protocolType: string(),
   protocols: list({ name: string(), metadata: bytes() }),
@@ -22,8 +24,10 @@ export const JoinGroupResponse = message(versions(0, 9, { flexible: 6 }), {
   errorCode: int16(),
   generationId: int32({ default: -1 }),
   protocolType: string({ since: 7, nullable: 0, default: null, ignorable: true }),
+  // Null only from version 7; an older refusal says ''.
   protocolName: string({ nullable: 7 }),
   leader: string(),
+  // KIP-814. Not ignorable: a leader that cannot be told so must assign.
   skipAssignment: bool({ since: 9 }),
   memberId: string(),
   members: list({
@@ -70,6 +74,7 @@ export type HeartbeatResponse = ValueOf<typeof HeartbeatResponse>
 
 export const LeaveGroupRequest = message(versions(0, 5, { flexible: 4 }), {
   groupId: string(),
+  // One member by its id, or from version 3 many (KIP-345): never both.
   memberId: string({ until: 2 }),
   members: list(
     {
@@ -106,6 +111,7 @@ export const DescribeGroupsResponse = message(versions(0, 6, { flexible: 5 }), {
   throttleTimeMs: int32({ since: 1, ignorable: true }),
   groups: list({
     errorCode: int16(),
+    // KIP-1043. Not ignorable: an answer below version 6 must leave it out.
     errorMessage: string({ since: 6, nullable: 0, default: null }),
     groupId: string(),
     groupState: string(),
@@ -119,6 +125,7 @@ export const DescribeGroupsResponse = message(versions(0, 6, { flexible: 5 }), {
       memberMetadata: bytes(),
       memberAssignment: bytes(),
     }),
+    // The default, the least int32, says that nobody asked.
     authorizedOperations: int32({ since: 3, default: -0x8000_0000 }),
   }),
 })

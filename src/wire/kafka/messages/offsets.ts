@@ -7,6 +7,7 @@ import type { ValueOf } from '../../../base/schema.ts'
 
 export const OffsetCommitRequest = message(versions(2, 10, { flexible: 8 }), {
   groupId: string(),
+  // -1 from a consumer without a group membership; a member epoch in the groups of KIP-848.
   generationIdOrMemberEpoch: int32({ default: -1 }),
   memberId: string(),
   groupInstanceId: string({ since: 7, nullable: 0, default: null }),
@@ -36,6 +37,7 @@ export type OffsetCommitResponse = ValueOf<typeof OffsetCommitResponse>
 
 export const OffsetFetchRequest = message(versions(1, 10, { flexible: 6 }), {
   groupId: string({ until: 7 }),
+  // One group, or from version 8 many (KIP-709): never both. Null topics: all that the group has committed.
   topics: list({ name: string(), partitionIndexes: array(int32()) }, { until: 7, nullable: 2 }),
   groups: list(
     {

@@ -6,6 +6,7 @@ import { array, bool, int16, int32, int64, list, message, string, versions } fro
 import type { ValueOf } from '../../../base/schema.ts'
 
 export const DescribeLogDirsRequest = message(versions(1, 5, { flexible: 2 }), {
+  // Null: every topic.
   topics: list({ topic: string(), partitions: array(int32()) }, { nullable: 0 }),
 })
 export type DescribeLogDirsRequest = ValueOf<typeof DescribeLogDirsRequest>
@@ -49,6 +50,7 @@ export const AlterReplicaLogDirsResponse = message(versions(1, 2, { flexible: 2 
 })
 export type AlterReplicaLogDirsResponse = ValueOf<typeof AlterReplicaLogDirsResponse>
 
+// The tools that find and end hanging transactions (KIP-664).
 export const DescribeProducersRequest = message(versions(0, 0, { flexible: 0 }), {
   topics: list({ name: string(), partitionIndexes: array(int32()) }),
 })
@@ -64,6 +66,7 @@ export const DescribeProducersResponse = message(versions(0, 0, { flexible: 0 })
       errorMessage: string({ nullable: 0, default: null }),
       activeProducers: list({
         producerId: int64(),
+        // Here alone an int32.
         producerEpoch: int32(),
         lastSequence: int32({ default: -1 }),
         lastTimestamp: int64({ default: -1, saturate: true }),

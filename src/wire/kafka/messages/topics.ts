@@ -8,12 +8,13 @@ import type { ValueOf } from '../../../base/schema.ts'
 export const CreateTopicsRequest = message(versions(2, 7, { flexible: 5 }), {
   topics: list({
     name: string(),
+    // -1: the broker's default (KIP-464). Both are -1 too where assignments are given.
     numPartitions: int32(),
     replicationFactor: int16(),
     assignments: list({ partitionIndex: int32(), brokerIds: array(int32()) }),
     configs: list({ name: string(), value: string({ nullable: 0 }) }),
   }),
-  timeoutMs: int32({ default: 60000 }),
+  timeoutMs: int32({ default: 60_000 }),
   validateOnly: bool(),
 })
 export type CreateTopicsRequest = ValueOf<typeof CreateTopicsRequest>
@@ -25,6 +26,7 @@ export const CreateTopicsResponse = message(versions(2, 7, { flexible: 5 }), {
     topicId: uuid({ since: 7, ignorable: true }),
     errorCode: int16(),
     errorMessage: string({ nullable: 0, default: null }),
+    // Why configs is null although the topic was made (KIP-525).
     topicConfigErrorCode: int16({ since: 5, ignorable: true, tag: 0 }),
     numPartitions: int32({ since: 5, default: -1, ignorable: true }),
     replicationFactor: int16({ since: 5, default: -1, ignorable: true }),
@@ -43,6 +45,7 @@ export const CreateTopicsResponse = message(versions(2, 7, { flexible: 5 }), {
 export type CreateTopicsResponse = ValueOf<typeof CreateTopicsResponse>
 
 export const DeleteTopicsRequest = message(versions(1, 6, { flexible: 4 }), {
+  // By name or by id, the other left at its default (KIP-516).
   topics: list({ name: string({ nullable: 0, default: null }), topicId: uuid() }, { since: 6 }),
   topicNames: array(string(), { until: 5, ignorable: true }),
   timeoutMs: int32(),
@@ -63,6 +66,7 @@ export type DeleteTopicsResponse = ValueOf<typeof DeleteTopicsResponse>
 export const CreatePartitionsRequest = message(versions(0, 3, { flexible: 2 }), {
   topics: list({
     name: string(),
+    // The partitions there shall be, not how many more.
     count: int32(),
     assignments: list({ brokerIds: array(int32()) }, { nullable: 0 }),
   }),
@@ -102,6 +106,7 @@ export const DescribeTopicPartitionsResponse = message(versions(0, 0, { flexible
       leaderEpoch: int32({ default: -1 }),
       replicaNodes: array(int32()),
       isrNodes: array(int32()),
+      // KIP-966; null where the cluster keeps none.
       eligibleLeaderReplicas: array(int32(), { nullable: 0, default: null }),
       lastKnownElr: array(int32(), { nullable: 0, default: null }),
       offlineReplicas: array(int32()),
@@ -114,8 +119,9 @@ export type DescribeTopicPartitionsResponse = ValueOf<typeof DescribeTopicPartit
 
 export const ElectLeadersRequest = message(versions(0, 2, { flexible: 2 }), {
   electionType: int8({ since: 1 }),
+  // Null: every partition there is.
   topicPartitions: list({ topic: string(), partitions: array(int32()) }, { nullable: 0 }),
-  timeoutMs: int32({ default: 60000 }),
+  timeoutMs: int32({ default: 60_000 }),
 })
 export type ElectLeadersRequest = ValueOf<typeof ElectLeadersRequest>
 
@@ -134,12 +140,13 @@ export const ElectLeadersResponse = message(versions(0, 2, { flexible: 2 }), {
 export type ElectLeadersResponse = ValueOf<typeof ElectLeadersResponse>
 
 export const AlterPartitionReassignmentsRequest = message(versions(0, 1, { flexible: 0 }), {
-  timeoutMs: int32({ default: 60000 }),
+  timeoutMs: int32({ default: 60_000 }),
   allowReplicationFactorChange: bool({ since: 1, default: true }),
   topics: list({
     name: string(),
     partitions: list({
       partitionIndex: int32(),
+      // Null cancels a reassignment under way.
       replicas: array(int32(), { nullable: 0, default: null }),
     }),
   }),
@@ -163,7 +170,7 @@ export const AlterPartitionReassignmentsResponse = message(versions(0, 1, { flex
 export type AlterPartitionReassignmentsResponse = ValueOf<typeof AlterPartitionReassignmentsResponse>
 
 export const ListPartitionReassignmentsRequest = message(versions(0, 0, { flexible: 0 }), {
-  timeoutMs: int32({ default: 60000 }),
+  timeoutMs: int32({ default: 60_000 }),
   topics: list({ name: string(), partitionIndexes: array(int32()) }, { nullable: 0, default: null }),
 })
 export type ListPartitionReassignmentsRequest = ValueOf<typeof ListPartitionReassignmentsRequest>
