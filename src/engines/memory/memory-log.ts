@@ -110,7 +110,9 @@ export class MemoryLog implements Log {
   }
 
   tell(): void {
-    for (const changed of [...this.#watchers]) changed()
+    // A copy: who is told may watch again at once.
+    const watchers = [...this.#watchers]
+    for (const changed of watchers) changed()
   }
 
   drop(): void {

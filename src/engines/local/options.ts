@@ -1,0 +1,68 @@
+// What the local engine can be told, and its own bounds.
+// Promises: every number has a name, a unit and a reason; defaults are here and nowhere else.
+// Does not know: configuration files. Values come in validated.
+
+import { assert } from '../../base/assert.ts'
+import { KiB, MiB } from '../../base/limits.ts'
+
+export interface LocalStoreOptions {
+  /** The data folder; made when absent. */
+  readonly path: string
+  /** The journal's files together. Appends wait for segment syncs rather than pass it. */
+  readonly journalBytesMax?: number
+  /** Newest batches of all logs kept in memory for readers of the tail. */
+  readonly cacheBytesMax?: number
+  /** The same for one log. */
+  readonly cacheBytesPerLogMax?: number
+  /** Open files of segments, of all logs together. */
+  readonly openFilesMax?: number
+  /** The journal failed: nothing can be promised any more, the process has to stop. */
+  readonly onFatal: (error: Error) => void
+}
+
+export type LocalSettings = Required<LocalStoreOptions>
+
+export function localSettings(options: LocalStoreOptions): LocalSettings {
+  const settings = {
+    journalBytesMax: 256 * MiB,
+    cacheBytesMax: 128 * MiB,
+    cacheBytesPerLogMax: 16 * MiB,
+    openFilesMax: 512,
+    ...options,
+  }
+  assert(settings.journalBytesMax >= 4 * journalFileBytesMin, 'the journal has room for four of its smallest files')
+  assert(settings.openFilesMax >= 8, 'a few files can be open')
+  return settings
+}
+
+/** Journal files are a share of the journal, so that it is given back in pieces. */
+export const journalFileBytesMin = 256 * KiB
+export const journalFileBytesMax = 32 * MiB
+/** The journal is made longer by this much at a time: within it a sync writes no metadata. */
+export const journalGrowBytes = MiB
+/** Bytes of batches in one journal entry; more wait for the next cycle. One append may be larger. */
+export const journalEntryBytesMax = 8 * MiB
+/** Journal room that only deletes, trims and checkpoints may use when the disk is full. */
+export const journalReserveBytes = 64 * KiB
+
+/** Up to this much goes to a segment in a synchronous write: cheaper than the way through the thread pool. */
+export const writeNowBytesMax = 512 * KiB
+/** The most one write of a log takes together. */
+export const writeBytesMax = 8 * MiB
+/** From this much waiting in one log on, a commit syncs the segment itself instead of writing all of it twice. */
+export const largeBytesMin = 512 * KiB
+/** A log that has more than this unsynced is synced in the background, so that a start scans little. */
+export const unsyncedBytesMax = 256 * MiB
+
+/** Most bytes a read takes from the disk at once. */
+export const readBytesMax = 4 * MiB
+/** Least bytes a read takes from the disk: what follows is likely wanted too, and a batch head is in it for certain. */
+export const readBytesMin = 64 * KiB
+/** What recovery and rebuilding of an index read at a time. */
+export const scanBytes = MiB
+/** Indexes of closed segments kept in memory, of all logs together. */
+export const loadedIndexesMax = 256
+/** Where readers will go on, remembered per segment. */
+export const hintsMax = 64
+/** A batch smaller than this that pins a buffer four times its size is copied out of it. */
+export const copyBytesMax = 32 * KiB

@@ -1,0 +1,387 @@
+// The segments of one log, oldest first, the last one active.
+// Promises: batches lie contiguously in storage order; what was not written whole is cut away again; a sync covers
+// files and folder. Does not know: the journal, readers who wait, the tail in memory.
+
+import { assert } from '../../base/assert.ts'
+import { baseOffsetAt, batchHeadBytes, maxTimestampAt, readBatchHead, batchCrcHolds } from '../../log/batch.ts'
+import { CorruptLog, type Batches, type LogSettings, type Offset, type SegmentInfo } from '../../log/store.ts'
+import { segmentBase } from './layout.ts'
+import { readBytesMax, readBytesMin } from './options.ts'
+import { chunkLast, Segment, type SegmentWorld } from './segment.ts'
+
+/** A batch with its place, on its way into a segment. */
+export interface Placed {
+  readonly batch: Buffer
+  readonly base: Offset
+  readonly next: Offset
+  readonly maxTimestampMs: number
+}
+
+/** Up to here a log is on the medium. */
+export interface SyncedEnd {
+  /** Base offset of the segment. */
+  readonly base: Offset
+  readonly position: number
+  readonly next: Offset
+}
+
+/** Offsets within a segment are 31 bits in its index, positions too. */
+const segmentOffsetsMax = 2 ** 31 - 1
+
+export class SegmentChain {
+  readonly folder: string
+  readonly segments: Segment[] = []
+  readonly #world: SegmentWorld
+  #isFolderChanged = false
+  #rollBefore: Offset | undefined
+  #syncing: Promise<SyncedEnd> | undefined
+
+  constructor(world: SegmentWorld, folder: string) {
+    this.#world = world
+    this.folder = folder
+  }
+
+  get active(): Segment {
+    const active = this.segments.at(-1)
+    assert(active !== undefined, `${this.folder} has an active segment`)
+    return active
+  }
+
+  /** After the last batch in a segment. */
+  get next(): Offset {
+    return this.active.next
+  }
+
+  get bytes(): number {
+    let bytes = 0
+    for (const segment of this.segments) bytes += segment.bytes
+    return bytes
+  }
+
+  get unsyncedBytes(): number {
+    let bytes = 0
+    for (const segment of this.segments) bytes += segment.bytes - segment.syncedBytes
+    return bytes
+  }
+
+  /**
+   * What the folder holds. Below `synced` it is trusted; above, it is read, and cut at the first batch that is not
+   * whole or, between two segments, at the first offset that is missing: what was lost there was not promised, or is
+   * in the journal. Segments that end below `start` are removed.
+   */
+  async recover(synced: SyncedEnd | undefined, start: Offset, settings: LogSettings, nowMs: number): Promise<void> {
+    const bases = this.#bases()
+    while (bases.length > 1 && bases[1] <= start) this.#removeLeftover(bases.shift() as Offset)
+    const firstChanged = synced?.base ?? (0 as Offset)
+    if (synced !== undefined && !bases.includes(synced.base) && synced.next > start && synced.position > 0) {
+      throw new CorruptLog(`${this.folder}: the segment of offset ${synced.base} is missing`)
+    }
+    for (let at = 0; at < bases.length; at++) {
+      const base = bases[at]
+      const segment = new Segment(this.#world, this.folder, base)
+      const fileBytes = this.#world.slots.use(segment.slot).bytes()
+      if (base < firstChanged && at + 1 < bases.length) {
+        this.segments.push(this.#closed(base, fileBytes, bases[at + 1]))
+        continue
+      }
+      const trusted = synced !== undefined && base === synced.base ? synced.position : 0
+      if (fileBytes < trusted)
+        throw new CorruptLog(`${this.folder}: ${segment.path}.log ends at ${fileBytes}, ${trusted} bytes were promised`)
+      const valid = await segment.recover(trusted, fileBytes, settings.indexIntervalBytes)
+      segment.syncedBytes = trusted
+      this.segments.push(segment)
+      if (valid < fileBytes) segment.cutToAccounted()
+      const isBroken = valid < fileBytes || (at + 1 < bases.length && bases[at + 1] !== segment.next)
+      if (isBroken) {
+        for (const later of bases.splice(at + 1)) this.#removeLeftover(later)
+      } else if (at + 1 < bases.length) segment.closeForWriting()
+    }
+    for (const segment of this.segments) if (!segment.isActive) await segment.loadMaxTimestamp()
+    if (this.segments.length > 0) await this.#readBirth(nowMs)
+  }
+
+  #closed(base: Offset, bytes: number, next: Offset): Segment {
+    const segment = Segment.existing(this.#world, this.folder, base, bytes, next)
+    segment.isActive = false
+    segment.slot.mode = 'read'
+    return segment
+  }
+
+  #bases(): Offset[] {
+    const bases: Offset[] = []
+    for (const { name } of this.#world.disk.list(this.folder)) {
+      const base = segmentBase(name)
+      if (base !== undefined) bases.push(base)
+    }
+    return bases
+  }
+
+  #removeLeftover(base: Offset): void {
+    new Segment(this.#world, this.folder, base).remove()
+    this.#isFolderChanged = true
+  }
+
+  /** A segment's age counts from its first batch, also over a restart; its timestamp is all that is left of that. */
+  async #readBirth(nowMs: number): Promise<void> {
+    const { active } = this
+    if (active.bytes === 0) return
+    const head = Buffer.alloc(batchHeadBytes)
+    await this.#world.slots.use(active.slot).read(head, 0)
+    const timestampMs = maxTimestampAt(head, 0)
+    active.bornMs = timestampMs >= 0 ? Math.min(timestampMs, nowMs) : nowMs
+  }
+
+  /** A new active segment at `base`. */
+  begin(base: Offset): void {
+    const last = this.segments.at(-1)
+    if (last !== undefined) {
+      assert(base >= last.next, `${this.folder}: segments follow each other`)
+      if (last.base === base) return
+      if (last.bytes === 0) {
+        last.remove()
+        this.segments.pop()
+      } else last.closeForWriting()
+    }
+    const fresh = new Segment(this.#world, this.folder, base)
+    fresh.touch()
+    this.segments.push(fresh)
+    this.#isFolderChanged = true
+  }
+
+  /** The active segment is closed before the first batch at or above `before`. */
+  rollBefore(before: Offset): void {
+    if (this.next >= before) this.#roll(before)
+    else this.#rollBefore = before
+  }
+
+  #roll(base: Offset): void {
+    if (this.active.bytes > 0) this.begin(base)
+  }
+
+  /** How many of `run` go into the active segment together; a new one is begun first when they have to. */
+  fit(run: readonly Placed[], settings: LogSettings, nowMs: number): number {
+    assert(run.length > 0, 'something is written')
+    if (!this.#takes(this.active.bytes, run[0], settings, nowMs)) this.#roll(run[0].base)
+    let bytes = this.active.bytes + run[0].batch.length
+    let count = 1
+    while (count < run.length && this.#takes(bytes, run[count], settings, nowMs)) bytes += run[count++].batch.length
+    return count
+  }
+
+  #takes(bytes: number, { base, next, batch }: Placed, settings: LogSettings, nowMs: number): boolean {
+    if (this.#rollBefore !== undefined && base >= this.#rollBefore) {
+      if (bytes > 0) return false
+      this.#rollBefore = undefined
+    }
+    if (bytes === 0) return true
+    if (bytes + batch.length > Math.min(settings.segmentBytesMax, segmentOffsetsMax)) return false
+    if (next - this.active.base > segmentOffsetsMax) return false
+    const { bornMs } = this.active
+    return bornMs === undefined || nowMs - bornMs <= settings.segmentAgeMsMax
+  }
+
+  /** Writes what fit() said goes together. When it throws, nothing of it is in the segment. */
+  writeNow(run: readonly Placed[], settings: LogSettings, nowMs: number): void {
+    const { active } = this
+    try {
+      this.#world.slots.use(active.slot).writeNow(chunksOf(run), active.bytes)
+    } catch (error) {
+      this.#cut(active)
+      throw error
+    }
+    this.#account(active, run, settings, nowMs)
+  }
+
+  async write(run: readonly Placed[], settings: LogSettings, nowMs: number): Promise<void> {
+    const { active } = this
+    const file = this.#world.slots.hold(active.slot)
+    try {
+      await file.write(chunksOf(run), active.bytes)
+    } catch (error) {
+      this.#cut(active)
+      throw error
+    } finally {
+      this.#world.slots.release(active.slot)
+    }
+    this.#account(active, run, settings, nowMs)
+  }
+
+  /** Bytes of a failed write go away; where even that fails, the next write or the next start overwrites them. */
+  #cut(active: Segment): void {
+    try {
+      active.cutToAccounted()
+    } catch {
+      // The write's own error says more, and recovery cuts what is not a whole batch.
+    }
+  }
+
+  #account(active: Segment, run: readonly Placed[], settings: LogSettings, nowMs: number): void {
+    active.bornMs ??= nowMs
+    for (const { batch, base, next, maxTimestampMs } of run) {
+      assert(base >= active.next, `${active.path}: offsets rise`)
+      active.account(batch.length, next, maxTimestampMs, settings.indexIntervalBytes)
+    }
+  }
+
+  /** Removes whole closed segments below `to`. */
+  trim(to: Offset): void {
+    while (this.segments.length > 1 && this.segments[1].base <= to && this.segments[0].next <= to) {
+      const [oldest] = this.segments.splice(0, 1)
+      oldest.remove()
+      this.#isFolderChanged = true
+    }
+  }
+
+  /** All that is written at the call is on the medium when it resolves: data, file names, indexes saved. */
+  sync(): Promise<SyncedEnd> {
+    const after = this.#syncing ?? Promise.resolve(undefined)
+    // One at a time: a later caller needs a later sync, not a share of the earlier one.
+    const own = after.catch(() => undefined).then(() => this.#syncAll())
+    this.#syncing = own
+    return own
+  }
+
+  async #syncAll(): Promise<SyncedEnd> {
+    const last = this.active
+    const reached = { base: last.base, position: last.bytes, next: last.next }
+    // A copy: a trim may take segments away meanwhile.
+    const segments = [...this.segments]
+    for (const segment of segments) {
+      const { bytes } = segment
+      if (segment.syncedBytes === bytes) continue
+      const file = this.#world.slots.hold(segment.slot)
+      try {
+        await file.sync()
+      } finally {
+        this.#world.slots.release(segment.slot)
+      }
+      segment.syncedBytes = Math.max(segment.syncedBytes, bytes)
+    }
+    if (last.isActive) last.saveIndexes()
+    if (this.#isFolderChanged) {
+      this.#isFolderChanged = false
+      await this.#world.disk.syncFolder(this.folder)
+    }
+    return reached
+  }
+
+  /** As the port's read, from the files. */
+  async read(from: Offset, bytesMax: number, below: Offset): Promise<Batches> {
+    let at = this.segmentAt(from)
+    while (at < this.segments.length) {
+      const found = await this.#readSegment(this.segments[at], from, bytesMax, below)
+      if (found !== undefined) return found
+      at++
+    }
+    return { chunks: [], bytes: 0, next: from }
+  }
+
+  /** The place in `segments` of the one that holds `from` or what comes after it. */
+  segmentAt(from: Offset): number {
+    let low = 0
+    let high = this.segments.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.segments[middle].base <= from) low = middle + 1
+      else high = middle
+    }
+    return Math.max(0, low - 1)
+  }
+
+  /** Undefined: no batch of this segment ends above `from`. */
+  async #readSegment(segment: Segment, from: Offset, bytesMax: number, below: Offset): Promise<Batches | undefined> {
+    if (segment.next <= from || segment.bytes === 0) return undefined
+    const end = segment.bytes
+    let position = await segment.position(from)
+    let size = Math.min(Math.max(bytesMax, readBytesMin), readBytesMax)
+    const file = this.#world.slots.hold(segment.slot)
+    try {
+      while (position < end) {
+        const buffer = Buffer.allocUnsafe(Math.min(size, end - position))
+        const filled = await file.read(buffer, position)
+        if (filled < buffer.length) throw segment.damagedAt(position + filled)
+        const { begin, stop, next, wanted } = selectBatches(segment, buffer, position, from, bytesMax, below)
+        if (stop > begin) {
+          segment.remember(next, position + stop)
+          return { chunks: [buffer.subarray(begin, stop)], bytes: stop - begin, next }
+        }
+        if (wanted === 0) return { chunks: [], bytes: 0, next: from }
+        if (begin === 0 && position + buffer.length >= end) throw segment.damagedAt(position)
+        position += begin
+        size = Math.max(size, wanted)
+      }
+    } finally {
+      this.#world.slots.release(segment.slot)
+    }
+    return undefined
+  }
+
+  infos(): SegmentInfo[] {
+    return this.segments.map((segment) => segment.info())
+  }
+
+  removeAll(): void {
+    for (const segment of this.segments) segment.remove()
+    this.segments.length = 0
+    this.#world.disk.removeFolder(this.folder)
+  }
+
+  /** Saves what a clean close leaves behind. */
+  close(): void {
+    const { active } = this
+    if (active.isActive) active.saveIndexes()
+    for (const segment of this.segments) {
+      this.#world.loaded.delete(segment)
+      this.#world.slots.drop(segment.slot)
+    }
+  }
+}
+
+interface Selection {
+  /** The wanted batches lie between `begin` and `stop` in the buffer; with none, go on from `begin`. */
+  readonly begin: number
+  readonly stop: number
+  readonly next: Offset
+  /** Bytes to read from `begin` on to see a whole batch; 0: nothing below the bound. */
+  readonly wanted: number
+}
+
+/** Which batches of `buffer`, read at `position`, answer a read; every one of them proven by its CRC. */
+function selectBatches(
+  segment: Segment,
+  buffer: Buffer,
+  position: number,
+  from: Offset,
+  bytesMax: number,
+  below: Offset,
+): Selection {
+  let at = 0
+  let begin = -1
+  let next = from
+  while (at < buffer.length) {
+    if (buffer.length - at < batchHeadBytes) break
+    const bytes = readBatchHead(buffer, at)?.bytes
+    if (bytes === undefined || baseOffsetAt(buffer, at) < segment.base) throw segment.damagedAt(position + at)
+    const after = (chunkLast(buffer, at) + 1) as Offset
+    const isWanted = begin >= 0 || after > from
+    if (isWanted && (after > below || (begin >= 0 && at + bytes - begin > bytesMax))) {
+      return { begin: begin < 0 ? at : begin, stop: at, next, wanted: 0 }
+    }
+    if (at + bytes > buffer.length) {
+      return { begin: begin < 0 ? at : begin, stop: at, next, wanted: bytes }
+    }
+    if (isWanted) {
+      if (!batchCrcHolds(buffer, at, bytes)) throw segment.damagedAt(position + at)
+      if (begin < 0) begin = at
+      next = after
+    }
+    at += bytes
+  }
+  return { begin: begin < 0 ? at : begin, stop: at, next, wanted: readBytesMin }
+}
+
+function chunksOf(run: readonly Placed[]): Buffer[] {
+  const chunks: Buffer[] = []
+  for (const { batch } of run) chunks.push(batch)
+  return chunks
+}
