@@ -14,8 +14,6 @@ import { deflateSnappy, inflateSnappy, inflateSnappyOffLoop, snappy } from './co
 import { deflateZstd, inflateZstd, inflateZstdOffLoop, zstd } from './compression-zstd.ts'
 import { MalformedRecords } from './records.ts'
 
-export { CodecUnavailable } from './compression-codec.ts'
-
 /** Inflating more output than this runs off the loop. */
 export const inflateOnLoopBytesMax = 64 * KiB
 /** A section above this is not even tried on the loop: it holds more than inflateOnLoopBytesMax, or nearly. */
