@@ -53,6 +53,9 @@ export interface Check {
   readonly limitMs?: number
 }
 
+/** Thrown by a check that cannot be made against this broker. */
+export class NotHere extends Error {}
+
 function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
   return text.replace(/\s+/g, ' ').trim().slice(0, 400)
@@ -85,7 +88,7 @@ export async function runChecks(context: SuiteContext, checks: readonly Check[])
       await bounded(check)
       outcome = { name: check.name, verdict: 'pass', note: '' }
     } catch (error) {
-      outcome = { name: check.name, verdict: 'fail', note: oneLine(error) }
+      outcome = { name: check.name, verdict: error instanceof NotHere ? 'skip' : 'fail', note: oneLine(error) }
     }
     context.report(outcome)
     outcomes.push(outcome)
@@ -98,9 +101,11 @@ export function expect(condition: boolean, what: string): asserts condition {
 }
 
 export function expectEqual(actual: unknown, expected: unknown, what: string): void {
-  const a = JSON.stringify(actual)
-  const e = JSON.stringify(expected)
-  if (a !== e) throw new Error(`${what}: expected ${e}, got ${a}`)
+  const a = JSON.stringify(actual) ?? 'nothing'
+  const e = JSON.stringify(expected) ?? 'nothing'
+  if (a === e) return
+  const short = (text: string): string => (text.length > 160 ? `${text.slice(0, 80)}…${text.slice(-80)}` : text)
+  throw new Error(`${what}: expected ${short(e)}, got ${short(a)}`)
 }
 
 export function expectMatch(text: string, pattern: RegExp): void {
