@@ -5,6 +5,7 @@
 
 import { resolve } from 'node:path'
 import { isLoopback } from '../server/address.ts'
+import type { Said } from '../server/broker-settings.ts'
 import {
   composeConfig,
   layerOfEnvironment,
@@ -13,7 +14,6 @@ import {
   type ConfigProblems,
   type Layer,
   type OptionName,
-  type Said,
 } from '../server/config.ts'
 import { nodeDisk } from '../server/node-disk.ts'
 import { startBroker, StartFailure, type RunningBroker } from '../server/start.ts'

@@ -5,7 +5,8 @@
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
 import type { Disk } from '../base/world.ts'
-import { options, optionByKey, type ConfigProblems, type Layer, type OptionName, type Said } from './config.ts'
+import type { Said } from './broker-settings.ts'
+import { options, optionByKey, type ConfigProblems, type Layer, type OptionName } from './config.ts'
 
 const scalar = v.union([v.string(), v.number(), v.boolean()], 'a text, a number or true/false')
 const keys = Object.values(options).map((option) => option.key)

@@ -5,7 +5,7 @@
 // by the broker's own table.
 
 import { parseAddress } from './address.ts'
-import { readSettings } from './broker-settings.ts'
+import { settingProblems, type Said } from './broker-settings.ts'
 import type { TraceLevel } from './node-trace.ts'
 
 export interface Config {
@@ -40,12 +40,6 @@ export const embeddedDefaults: Config = {
   store: 'memory:',
   kafka: '127.0.0.1:0',
   logLevel: 'warn',
-}
-
-/** One thing said: the text, and how the sayer calls the option (`--kafka`, `ODRADEK_KAFKA`, `odradek.yaml: kafka`). */
-export interface Said {
-  readonly as: string
-  readonly text: string
 }
 
 /** All that one source says. `data` is short for `store: file:…`. */
@@ -111,7 +105,7 @@ export function composeConfig(layers: readonly Layer[], defaults: Config): Confi
     if (data !== undefined && store !== undefined) {
       problems.push(`${data.as} and ${store.as} both say where the data is; give one of them`)
     }
-    problems.push(...readSettings(layer.settings).problems)
+    problems.push(...settingProblems(layer.settings))
   }
   if (problems.length > 0) return { problems }
   const strongest = (name: OptionName): string | undefined =>
