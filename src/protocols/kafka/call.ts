@@ -2,7 +2,7 @@
 // Promises: types only; everything a handler may use is here, so that a test can make one up.
 // Does not know: sockets and frames (connection.ts), the table of APIs (apis.ts).
 
-import type { Session, TopicRef, TopicView } from '../../broker/door.ts'
+import type { Session } from '../../broker/door.ts'
 import type { World } from '../../base/world.ts'
 import type { Hangup } from '../conversation.ts'
 import type { FetchSessions } from './fetch-session.ts'
@@ -35,10 +35,6 @@ export interface Call {
 export const unanswered = 'unanswered'
 
 export type Handled<Response> = Response | Hangup | typeof unanswered
-
-/** A topic as a request names it: by id from the version on that has ids (KIP-516), else by name. */
-export const topicRef = (byId: boolean, name: string, id: string): TopicRef =>
-  byId ? { id: id as TopicView['id'] } : { name }
 
 /** Every Kafka listener shows one vhost (design §4). */
 export const kafkaVhost = '/'

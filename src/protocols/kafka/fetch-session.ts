@@ -7,7 +7,7 @@ import type { TopicRef } from '../../broker/door.ts'
 import type { World } from '../../base/world.ts'
 import type { FetchRequest } from '../../wire/kafka/messages/data.ts'
 import { kafkaErrors } from '../errors.ts'
-import { topicRef } from './call.ts'
+import { topicRef } from './topic-ref.ts'
 
 /** One partition as a client asked for it. */
 export interface FetchPartition {

@@ -14,7 +14,8 @@ import type {
   OffsetFetchResponse,
 } from '../../wire/kafka/messages/offsets.ts'
 import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
-import { topicRef, type Call } from './call.ts'
+import type { Call } from './call.ts'
+import { topicRef } from './topic-ref.ts'
 
 const codeOf = (outcome: true | Refusal): number => {
   if (outcome === true) return kafkaErrors.NONE

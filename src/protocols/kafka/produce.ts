@@ -8,7 +8,8 @@ import { isRefusal, refuse } from '../../broker/errors.ts'
 import type { InputOf } from '../../base/schema.ts'
 import type { ProduceRequest, ProduceResponse } from '../../wire/kafka/messages/data.ts'
 import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
-import { topicRef, unanswered, type Call, type Handled } from './call.ts'
+import { unanswered, type Call, type Handled } from './call.ts'
+import { topicRef } from './topic-ref.ts'
 
 type Response = InputOf<typeof ProduceResponse>
 type TopicResponse = NonNullable<Response['responses']>[number]
