@@ -18,6 +18,7 @@ import {
   type AppendEntry,
   type Log,
   type LogSettings,
+  type Offset,
   type Store,
   type TopicId,
 } from './store.ts'
@@ -62,6 +63,8 @@ export class MachineLog {
   private readonly log: Log
   private readonly machines = new Map<number, Machine>()
   private state: 'ready' | 'replaying' | 'closed' = 'replaying'
+  /** The end as decided: ahead of log.end once an append is refused, so that all decided after it is refused too. */
+  private decidedEnd: Offset
   private rewriting = false
   private rewriteAtBytes = rewriteSlackBytes
   private pause: Timer | undefined
@@ -70,6 +73,7 @@ export class MachineLog {
     this.world = world
     this.store = store
     this.log = log
+    this.decidedEnd = log.end
     for (const machine of machines) {
       assert(machine.kind > 0 && machine.kind < 256, 'a machine kind is one byte')
       assert(!this.machines.has(machine.kind), 'machine kinds are distinct')
@@ -114,6 +118,8 @@ export class MachineLog {
 
   private entryOf(machine: Machine, records: readonly MachineRecord[]): AppendEntry {
     const timestampMs = this.world.clock.nowMs()
+    const expectedEnd = this.decidedEnd
+    this.decidedEnd = offset(expectedEnd + records.length)
     const stored: NewRecord[] = records.map((record) => ({
       key: Buffer.concat([Buffer.of(machine.kind), record.key]),
       value: record.value,
@@ -125,7 +131,7 @@ export class MachineLog {
       offsets: stored.length,
       maxTimestampMs: timestampMs,
       epoch: this.log.epoch,
-      expectedEnd: this.log.end,
+      expectedEnd,
     }
   }
 
@@ -160,6 +166,7 @@ export class MachineLog {
       at = batches.next
     }
     if (this.isClosed()) return
+    this.decidedEnd = this.log.end
     this.state = 'ready'
     for (const machine of this.machines.values()) machine.replayed?.()
   }
@@ -185,13 +192,14 @@ export class MachineLog {
   private rewriteWhenDue(): void {
     if (this.rewriting || this.state !== 'ready' || this.log.bytes < this.rewriteAtBytes) return
     this.rewriting = true
+    // Whole segments are removed: the pieces begin one.
+    this.log.roll()
     const from = this.log.end
     const pieces = this.pieces()
     void this.rewrite(pieces)
       .then(async (liveBytes) => {
         if (liveBytes === undefined) return
-        this.log.roll()
-        await this.log.trim(offset(from))
+        await this.log.trim(from)
         this.rewriteAtBytes = 2 * liveBytes + rewriteSlackBytes
       })
       .catch((error: unknown) => this.world.trace.warn('machine log not rewritten', { why: String(error) }))
