@@ -175,6 +175,20 @@ describe('texts, ids and slices', () => {
     }
   })
 
+  test('a text larger than a block', () => {
+    const text = 'ž'.repeat(100_000)
+    expect(new Reader(written((writer) => writer.utf8(text, 200_000))).utf8(200_000)).toBe(text)
+  })
+
+  test('what a finished writer wrote stays as it is', () => {
+    const writer = new Writer()
+    writer.utf8('done', 4)
+    const [chunk] = writer.finish()
+    writer.utf8('late', 4)
+    const other = written((next) => next.utf8('next', 4))
+    expect([String(chunk), String(other)]).toEqual(['done', 'next'])
+  })
+
   test('writers that overlap share nothing', () => {
     const first = new Writer()
     first.utf8('first', 5)

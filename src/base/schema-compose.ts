@@ -147,7 +147,7 @@ function refuseNull(nullable: boolean): void {
   if (!nullable) throw new EncodeError('null in a field that cannot be null in this version')
 }
 
-/** Kafka's strings hold at most this much in every version, as an int16 length can say no more. */
+/** What an int16 length can say. Compact lengths could say more, but then a string would depend on its version. */
 const stringBytesMax = 32_767
 
 function stringShape(nullable: boolean, context: Context): Shape {
@@ -156,6 +156,7 @@ function stringShape(nullable: boolean, context: Context): Shape {
     bytesMin: length.bytesMin,
     read: (reader) => {
       const bytes = length.read(reader)
+      if (bytes > stringBytesMax) throw new DecodeError(`a string of ${bytes} bytes`)
       return bytes < 0 ? refuseLength(bytes, nullable) : reader.utf8(bytes)
     },
     write: (writer, value) => {

@@ -146,6 +146,27 @@ describe('bytes and records', () => {
   })
 })
 
+describe('lengths that cannot be', () => {
+  const Value = message(versions(0, 1, { flexible: 1 }), { value: bytes(), maybe: bytes({ nullable: 0 }) })
+
+  test('null and negative ones are refused where nothing may be null', () => {
+    expect(decode(Value, 0, '00000000' + 'ffffffff').maybe).toBe(null)
+    for (const text of ['ffffffff' + '00000000', 'fffffffe' + '00000000', '00000000' + 'fffffffe']) {
+      expect(() => decode(Value, 0, text)).toThrow(DecodeError)
+    }
+    expect(() => decode(Value, 1, '00' + '01' + '00')).toThrow(DecodeError)
+  })
+
+  test('a string is at most 32,767 bytes in every version', () => {
+    const Name = message(versions(0, 1, { flexible: 1 }), { name: string() })
+    const longest = 'x'.repeat(32_767)
+    expect(decode(Name, 1, encode(Name, 1, { name: longest })).name).toBe(longest)
+    for (const version of [0, 1]) expect(() => encode(Name, version, { name: `${longest}x` })).toThrow(EncodeError)
+    const tooLong = '818002' + '78'.repeat(32_768) + '00'
+    expect(() => decode(Name, 1, tooLong)).toThrow(DecodeError)
+  })
+})
+
 describe('lies about size', () => {
   const Names = message(versions(0, 1, { flexible: 1 }), {
     names: array(string()),

@@ -110,6 +110,14 @@ describe('cutting a stream', () => {
     expect(found.every((frame, index) => frame.equals(frames[index]))).toBe(true)
   })
 
+  test('pieces of all lengths mixed', () => {
+    const lengths = [3, 20_000, 5, 30_000, 1, 1, 17_000, 16_383, 16_385, 9, 1 << 20]
+    let at = 0
+    const found = cut(lengths.map((length) => stream.subarray(at, (at += length))))
+    expect(found.every((frame, index) => frame.equals(frames[index]))).toBe(true)
+    expect(found.length).toBe(frames.length)
+  })
+
   test('a frame that came whole is not copied', () => {
     expect(cut([stream]).every((frame) => frame.buffer === stream.buffer)).toBe(true)
   })
@@ -117,6 +125,9 @@ describe('cutting a stream', () => {
   test('a length that no frame can have is refused', () => {
     expect(() => cut([Buffer.from('ffffffff', 'hex')])).toThrow(DecodeError)
     expect(() => cut([Buffer.from('0000', 'hex'), Buffer.from('03e9', 'hex')], 1000)).toThrow(DecodeError)
+    const lost = new FrameCutter(1000)
+    expect(() => lost.push(Buffer.from('ffffffff', 'hex'))).toThrow(DecodeError)
+    expect(() => lost.push(Buffer.from('0000000100', 'hex'))).toThrow(DecodeError)
   })
 
   test('an announced length alone holds nothing', () => {

@@ -143,6 +143,9 @@ export class FrameCutter {
         at = this.readLength(chunk, at)
         if (this.lengthBytes < 4) break
       }
+      if (this.length < 0 || this.length > this.frameBytesMax) {
+        throw new DecodeError(`a frame of ${this.length} bytes, at most ${this.frameBytesMax} are taken`)
+      }
       const missing = this.length - this.pieceBytes
       const found = Math.min(missing, chunk.length - at)
       if (found === missing) {
@@ -160,9 +163,6 @@ export class FrameCutter {
     while (this.lengthBytes < 4 && at < chunk.length) {
       this.length = (this.length << 8) | chunk[at++]
       this.lengthBytes++
-    }
-    if (this.lengthBytes === 4 && (this.length < 0 || this.length > this.frameBytesMax)) {
-      throw new DecodeError(`a frame of ${this.length} bytes, at most ${this.frameBytesMax} are taken`)
     }
     return at
   }
