@@ -1,0 +1,177 @@
+// The broker: its rooms put together over one store, and the door to them.
+// Promises: openBroker answers when everything is replayed and put right; close leaves nothing that a start must redo.
+// Does not know: which engine the store is, which protocols come through the door, where settings were said.
+
+import type { World } from '../base/world.ts'
+import { MachineLog } from '../log/machine.ts'
+import type { Store } from '../log/store.ts'
+import { everythingAllowed, type Access } from './access.ts'
+import { BrokerSettings, brokerSettings, judgeBrokerSetting, normaliseBrokerSettings } from './broker-settings.ts'
+import { Catalog } from './catalog.ts'
+import type { GroupCalls, Session, SessionIdentity } from './door.ts'
+import { refuse } from './errors.ts'
+import { localOwnership } from './ownership.ts'
+import { Quotas } from './quotas.ts'
+import { openSession, type Rooms } from './session.ts'
+import { SettingDesk } from './setting-desk.ts'
+import { Partitions } from './streams/partitions.ts'
+import { ProducerIds } from './streams/producer-ids.ts'
+import { ProducerSnapshots } from './streams/producer-snapshots.ts'
+import { RoomLeft } from './streams/room-left.ts'
+import { settleLogs, Topics } from './streams/topics.ts'
+
+export interface BrokerConfig {
+  /** Default 1. */
+  readonly nodeId?: number
+  /** undefined: the one kept in the catalog, made at the first start. */
+  readonly clusterId?: string
+  /** Folder or URL of the data, shown to operators. */
+  readonly dataPath?: string
+  /** Where clients connect, shown to operators as `listeners`. */
+  readonly listeners?: string
+  readonly advertisedListeners?: string
+  /** What an acknowledgement promises for topics that do not say; default commit. */
+  readonly durability?: 'commit' | 'os'
+  /** Broker settings by Kafka's names (broker-settings.ts), judged with judgeSettings. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>
+  /** Who may do what; default: everybody everything. */
+  readonly access?: Access
+}
+
+export interface Broker {
+  readonly clusterId: string
+  readonly nodeId: number
+  readonly settings: BrokerSettings
+  session(identity: SessionIdentity): Session
+  /** Waits for what is under way and keeps what the next start would have to redo. The store stays its owner's. */
+  close(): Promise<void>
+}
+
+/** One line a setting that cannot be: for whoever reads a configuration before it opens anything. */
+export function judgeSettings(said: Readonly<Record<string, string | number | boolean>>): readonly string[] {
+  return Object.entries(said).flatMap(([name, value]) => {
+    const wrong = judgeBrokerSetting(name, String(value))
+    return wrong === undefined ? [] : [`${name}=${String(value)}: ${wrong}`]
+  })
+}
+
+/** A configuration that no broker can start on. */
+export class SettingError extends Error {
+  override readonly name = 'SettingError'
+}
+
+export async function openBroker(world: World, store: Store, config: BrokerConfig): Promise<Broker> {
+  const given = givenSettings(config)
+  const ownership = localOwnership(config.nodeId ?? 1)
+  const catalog = new Catalog(given)
+  const settings = new BrokerSettings(given, catalog.brokerSettings)
+  const producerIds = new ProducerIds()
+  const snapshots = new ProducerSnapshots()
+  const quotas = new Quotas(world.clock)
+  const machineLog = await MachineLog.open(world, store, [catalog, producerIds, quotas, snapshots])
+  for (const machine of [producerIds, quotas, snapshots]) machine.start(machineLog)
+  await keepClusterId(world, catalog, machineLog, config.clusterId)
+  const settled = await settleLogs(store, catalog)
+  if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
+
+  const roomLeft = new RoomLeft(world.clock, store, settings)
+  const partitions = new Partitions({
+    world,
+    store,
+    snapshots,
+    producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
+    produceRefusal: () => roomLeft.produceRefusal(),
+  })
+  const { nodeId } = ownership.self
+  const topics = new Topics({
+    world,
+    store,
+    catalog,
+    machineLog,
+    partitions,
+    snapshots,
+    nodeId,
+    defaultPartitions: () => settings.number('num.partitions'),
+    createRefusal: () => roomLeft.createRefusal(),
+    topicDeleted: () => undefined,
+  })
+  const desk = new SettingDesk({ catalog, machineLog, topics, partitions, settings, nodeId, facts: factsOf(config) })
+  const startedAtMs = world.clock.nowMs()
+  const rooms: Rooms = {
+    access: config.access ?? everythingAllowed,
+    topics,
+    catalog,
+    partitions,
+    producerIds,
+    settings: desk,
+    quotas,
+    groups: () => groupsToCome,
+    createsTopics: () => settings.boolean('auto.create.topics.enable'),
+    cluster: () => {
+      const usage = store.usage()
+      return {
+        clusterId: catalog.clusterId,
+        nodeId,
+        startedAtMs,
+        dataBytes: usage.usedBytes,
+        freeBytes: usage.freeBytes,
+        dataPath: config.dataPath ?? '',
+      }
+    },
+  }
+  return {
+    clusterId: catalog.clusterId,
+    nodeId,
+    settings,
+    session: (identity) => openSession(rooms, identity),
+    close: async () => {
+      await partitions.close()
+      machineLog.close()
+    },
+  }
+}
+
+function givenSettings(config: BrokerConfig): ReadonlyMap<string, string> {
+  const said = { ...(config.durability === undefined ? {} : { durability: config.durability }), ...config.settings }
+  const problems = judgeSettings(said)
+  if (problems.length > 0) throw new SettingError(problems.join('; '))
+  return normaliseBrokerSettings(said)
+}
+
+async function keepClusterId(
+  world: World,
+  catalog: Catalog,
+  machineLog: MachineLog,
+  given: string | undefined,
+): Promise<void> {
+  if (catalog.clusterId !== '' && (given === undefined || given === catalog.clusterId)) return
+  const clusterId = given ?? world.random.bytes(16).toString('base64url')
+  await machineLog.append(catalog, [catalog.clusterIdRecord(clusterId)])
+}
+
+function factsOf(config: BrokerConfig): ReadonlyMap<string, string> {
+  const nodeId = String(config.nodeId ?? 1)
+  const facts = new Map([
+    ['node.id', nodeId],
+    ['broker.id', nodeId],
+  ])
+  if (config.dataPath !== undefined) facts.set('log.dirs', config.dataPath)
+  if (config.listeners !== undefined) facts.set('listeners', config.listeners)
+  if (config.advertisedListeners !== undefined) facts.set('advertised.listeners', config.advertisedListeners)
+  for (const name of facts.keys()) if (!brokerSettings.has(name)) facts.delete(name)
+  return facts
+}
+
+const groupsRefusal = refuse('coordinatorUnavailable', 'Groups are not built yet.')
+const groupsToCome: GroupCalls = {
+  join: async () => ({ ...groupsRefusal, memberId: '' }),
+  sync: async () => groupsRefusal,
+  heartbeat: async () => groupsRefusal,
+  leave: async () => groupsRefusal,
+  commit: async (call) => call.offsets.map(() => groupsRefusal),
+  fetch: async () => groupsRefusal,
+  describe: async () => groupsRefusal,
+  list: async () => [],
+  delete: async () => groupsRefusal,
+  deleteOffsets: async () => groupsRefusal,
+}

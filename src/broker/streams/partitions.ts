@@ -1,0 +1,53 @@
+// All partitions at run time, by topic id: made when first asked for, gone with their topic.
+// Promises: the same Partition for the same topic id and number as long as the topic lives.
+// Does not know: names (the catalog), what a partition does.
+
+import { assert } from '../../base/assert.ts'
+import { logId, type TopicId } from '../../log/store.ts'
+import type { Topic } from '../catalog.ts'
+import { Partition, type PartitionHost } from './partition.ts'
+
+export class Partitions {
+  readonly #host: PartitionHost
+  readonly #byTopic = new Map<TopicId, (Partition | undefined)[]>()
+
+  constructor(host: PartitionHost) {
+    this.#host = host
+  }
+
+  /** undefined: the topic has no such partition. */
+  of(topic: Topic, index: number): Partition | undefined {
+    if (!(index >= 0 && index < topic.partitions)) return undefined
+    let partitions = this.#byTopic.get(topic.id)
+    if (partitions === undefined) this.#byTopic.set(topic.id, (partitions = []))
+    return (partitions[index] ??= new Partition(this.#host, logId(topic.id, index)))
+  }
+
+  /** As of(), but only when it was asked for before. */
+  seen(topic: Topic, index: number): Partition | undefined {
+    return this.#byTopic.get(topic.id)?.[index]
+  }
+
+  *all(): Generator<Partition> {
+    for (const partitions of this.#byTopic.values()) for (const partition of partitions) if (partition) yield partition
+  }
+
+  /** A topic's settings changed: its open logs follow. */
+  async configure(topic: Topic): Promise<void> {
+    const partitions = this.#byTopic.get(topic.id) ?? []
+    await Promise.all(partitions.map((partition) => partition?.configure(topic.policy)))
+  }
+
+  drop(topic: TopicId): void {
+    for (const partition of this.#byTopic.get(topic) ?? []) partition?.drop()
+    this.#byTopic.delete(topic)
+  }
+
+  /** After a clean end nothing has to be read again: what the producers of each partition wrote is kept. */
+  async close(): Promise<void> {
+    const snapshots = await Promise.all([...this.all()].map((partition) => partition.lastSnapshot()))
+    const taken = snapshots.filter((snapshot) => snapshot !== undefined)
+    assert(taken.length <= snapshots.length, 'one snapshot a partition')
+    await this.#host.snapshots.keep(taken)
+  }
+}

@@ -1,0 +1,74 @@
+// Producer snapshots: per log, what its producers had written up to an offset, so that a start reads only what follows.
+// Promises: a machine (kind 6); one bounded record a log; a topic's snapshots go with it.
+// Does not know: what is inside (producers.ts), when to take one (partition.ts).
+
+import { Reader, Writer } from '../../base/bytes.ts'
+import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
+import { CorruptLog, logId, type LogId, type TopicId } from '../../log/store.ts'
+
+export interface ProducerSnapshot {
+  readonly log: LogId
+  /** All batches below it are in the snapshot. */
+  readonly offset: number
+  /** As Producers.write gave them. */
+  readonly producers: Buffer
+}
+
+const version = 0
+
+export class ProducerSnapshots implements Machine {
+  readonly kind = 6
+  readonly #snapshots = new Map<LogId, ProducerSnapshot>()
+  #machineLog: MachineLog | undefined
+
+  start(machineLog: MachineLog): void {
+    this.#machineLog = machineLog
+  }
+
+  of(log: LogId): ProducerSnapshot | undefined {
+    return this.#snapshots.get(log)
+  }
+
+  /** Resolves when kept; a snapshot that could not be kept costs only a longer start. */
+  async keep(snapshots: readonly ProducerSnapshot[]): Promise<void> {
+    if (snapshots.length === 0 || this.#machineLog?.ready !== true) return
+    await this.#machineLog.append(this, snapshots.map(recordOf))
+  }
+
+  /** The records that end a topic's snapshots: to be appended with the topic's own end or after it. */
+  async forget(topic: TopicId, partitions: number): Promise<void> {
+    const gone: MachineRecord[] = []
+    for (let partition = 0; partition < partitions; partition++) {
+      const log = logId(topic, partition)
+      if (this.#snapshots.has(log)) gone.push({ key: Buffer.from(log), value: null })
+    }
+    if (gone.length > 0 && this.#machineLog?.ready === true) await this.#machineLog.append(this, gone)
+  }
+
+  apply(key: Buffer, value: Buffer | null): void {
+    const log = key.toString('utf8') as LogId
+    if (value === null) {
+      this.#snapshots.delete(log)
+      return
+    }
+    const reader = new Reader(value)
+    if (reader.uint8() !== version) throw new CorruptLog('a producer snapshot of a newer version of this program')
+    this.#snapshots.set(log, { log, offset: reader.int64(), producers: reader.slice(reader.remaining) })
+  }
+
+  *entries(): Generator<MachineRecord> {
+    for (const snapshot of this.#snapshots.values()) yield recordOf(snapshot)
+  }
+
+  reset(): void {
+    this.#snapshots.clear()
+  }
+}
+
+function recordOf(snapshot: ProducerSnapshot): MachineRecord {
+  const writer = new Writer()
+  writer.uint8(version)
+  writer.int64(snapshot.offset)
+  writer.append(snapshot.producers)
+  return { key: Buffer.from(snapshot.log), value: Buffer.concat(writer.finish()) }
+}

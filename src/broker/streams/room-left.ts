@@ -1,0 +1,65 @@
+// Room left: how much of the disk is free, and what that forbids.
+// Promises: below the low mark producing is refused, below the reserve making topics too; both end by themselves when
+// there is room again. The store is asked at most once a second.
+// Does not know: who wants to write; what could be dropped (retention.ts).
+
+import type { Clock } from '../../base/world.ts'
+import type { Store } from '../../log/store.ts'
+import type { BrokerSettings } from '../broker-settings.ts'
+import { refuse, type Refusal } from '../errors.ts'
+
+const askEveryMs = 1000
+
+export class RoomLeft {
+  readonly #clock: Clock
+  readonly #store: Store
+  readonly #settings: BrokerSettings
+  #askedAtMs = -Infinity
+  #freeBytes = 0
+  #produceRefusal: Refusal | undefined
+  #createRefusal: Refusal | undefined
+
+  constructor(clock: Clock, store: Store, settings: BrokerSettings) {
+    this.#clock = clock
+    this.#store = store
+    this.#settings = settings
+  }
+
+  get freeBytes(): number {
+    this.#ask()
+    return this.#freeBytes
+  }
+
+  produceRefusal(): Refusal | undefined {
+    this.#ask()
+    return this.#produceRefusal
+  }
+
+  createRefusal(): Refusal | undefined {
+    this.#ask()
+    return this.#createRefusal
+  }
+
+  #ask(): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#askedAtMs < askEveryMs) return
+    this.#askedAtMs = nowMs
+    this.#freeBytes = this.#store.usage().freeBytes
+    this.#produceRefusal = this.#refusalBelow('disk.low.bytes', 'Nothing can be produced')
+    this.#createRefusal = this.#refusalBelow('disk.reserve.bytes', 'No topic can be made')
+  }
+
+  #refusalBelow(name: string, what: string): Refusal | undefined {
+    const mark = this.#settings.number(name)
+    if (this.#freeBytes >= mark) return undefined
+    return refuse(
+      'storageFull',
+      `${what}: ${this.#freeBytes} bytes are free, less than ${name}=${mark}. Delete topics or records, or make room on the disk.`,
+    )
+  }
+
+  /** What was found is forgotten: after something was deleted, say. */
+  askAgain(): void {
+    this.#askedAtMs = -Infinity
+  }
+}
