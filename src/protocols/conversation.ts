@@ -1,6 +1,6 @@
 // A conversation: one socket's requests and answers, whatever protocol they are in.
-// Promises: requests begin in arrival order and are answered in that order, in one write a turn; a peer that sends
-//   faster than we commit, or reads slower than we answer, is not read; hostile bytes cost their sender the connection.
+// Promises: requests begin in arrival order and are answered in that order; a peer that sends faster than we commit, or
+//   reads slower than we answer, is not read; hostile bytes cost their sender the connection.
 // Does not know: frames, messages, versions. The protocol cuts requests and answers them.
 //
 // Kafka works on one request of a connection at a time (it mutes the channel meanwhile). We keep that for all but the
@@ -70,9 +70,6 @@ export class Conversation<Request> {
   private bytesUnderWay = 0
   /** A request that was cut but must wait for those before it. */
   private held: Request | undefined
-  private unwritten: Uint8Array[] = []
-  private unwrittenBytes = 0
-  private flushPlanned = false
   private pumping = false
   private reading = true
   private muted: Timer | undefined
@@ -139,7 +136,6 @@ export class Conversation<Request> {
     this.state = 'closed'
     this.muted?.cancel()
     this.idle?.cancel()
-    this.unwritten = []
     this.held = undefined
     this.protocol.closed()
     for (const done of this.closedWaiters.splice(0)) done()
@@ -168,6 +164,8 @@ export class Conversation<Request> {
 
   private condemn(error: unknown): void {
     this.condemned = true
+    // What is parked need not be waited for: nothing that it would wait for reaches this peer any more.
+    this.protocol.hurry()
     this.begun({ answer: this.answerOfError(error), bytes: 0, overlaps: false })
   }
 
@@ -176,7 +174,7 @@ export class Conversation<Request> {
       this.muted === undefined &&
       this.exchanges.length < requestsInFlightMax &&
       this.bytesUnderWay <= publishInflightBytesMax &&
-      this.connection.unsentBytes + this.unwrittenBytes <= unsentBytesMax
+      this.connection.unsentBytes <= unsentBytesMax
     )
   }
 
@@ -221,7 +219,7 @@ export class Conversation<Request> {
     this.pump()
   }
 
-  /** Moves answers that are next in order to the outgoing bytes. */
+  /** Sends the answers that are next in order. The connection gathers what a turn writes into one write. */
   private settle(): void {
     for (;;) {
       if (this.state === 'closed' || this.state === 'ending') return
@@ -231,29 +229,10 @@ export class Conversation<Request> {
       this.exchanges.shift()
       this.lastActivityMs = this.world.clock.monotonicMs()
       if ('hangup' in answer) return this.hangUp(answer)
-      for (const chunk of answer.chunks) {
-        this.unwritten.push(chunk)
-        this.unwrittenBytes += chunk.length
-      }
+      if (answer.chunks.length > 0) this.connection.write(answer.chunks)
       if (answer.muteMs > 0) this.mute(answer.muteMs)
     }
-    if (this.unwritten.length > 0 && !this.flushPlanned) {
-      this.flushPlanned = true
-      this.world.clock.endOfTurn(() => {
-        this.flushPlanned = false
-        this.flush()
-      })
-    }
     if (this.state === 'draining' && this.exchanges.length === 0) this.end()
-  }
-
-  private flush(): void {
-    if (this.state === 'closed' || this.unwritten.length === 0) return
-    const chunks = this.unwritten
-    this.unwritten = []
-    this.unwrittenBytes = 0
-    this.connection.write(chunks)
-    this.pump()
   }
 
   private mute(forMs: number): void {
@@ -287,8 +266,6 @@ export class Conversation<Request> {
 
   /** Sends what was answered, then closes; the peer's goodbye is read and not waited for longer than lingerMs. */
   private end(): void {
-    this.flush()
-    if (this.state === 'closed') return
     this.state = 'ending'
     this.held = undefined
     this.connection.end()

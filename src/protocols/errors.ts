@@ -227,3 +227,8 @@ export function kafkaErrorName(refused: RefusalName, scope: KafkaScope = 'topic'
 
 export const kafkaErrorCode = (refusal: Refusal, scope: KafkaScope = 'topic'): number =>
   kafkaErrors[kafkaErrorName(refusal.refused, scope)]
+
+/** A refusal's sentence may repeat what a stranger sent; a string of the protocol holds 32 KiB. */
+const messageCharsMax = 1000
+
+export const kafkaErrorMessage = ({ why }: Refusal): string => why.slice(0, messageCharsMax)

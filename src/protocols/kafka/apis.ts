@@ -9,9 +9,9 @@
 import type { InputOf, Table } from '../../base/schema.ts'
 import { apis, type AnyApi } from '../../wire/kafka/api-table.ts'
 import { decodeRequestBody, encodeResponse, type RequestHead } from '../../wire/kafka/frame.ts'
-import type { Answer, Reply } from '../conversation.ts'
+import type { Answer } from '../conversation.ts'
 import { apiVersions } from './api-versions.ts'
-import { unanswered, type AdvertisedApi, type Call, type Handled } from './call.ts'
+import type { AdvertisedApi, Call, Handled } from './call.ts'
 import { describeCluster, describeQuorum, updateFeatures } from './cluster.ts'
 import { alterConfigs, describeConfigs, incrementalAlterConfigs, listConfigResources } from './configs.ts'
 import { fetch } from './fetch.ts'
@@ -60,7 +60,7 @@ function serve<RequestValue, RequestInput, ResponseValue, ResponseInput extends 
 ): ServedApi {
   const [min, max] = api.valid
   const reply = (handled: Handled<ResponseInput>, head: RequestHead): Answer => {
-    if (handled === unanswered) return nothing
+    if ('unanswered' in handled) return { chunks: [], muteMs: handled.throttleTimeMs }
     if ('hangup' in handled) return handled
     const chunks = encodeResponse(api, head.apiVersion, head.correlationId, handled as InputOf<AnyApi['response']>)
     return { chunks, muteMs: (handled as Throttled).throttleTimeMs ?? 0 }
@@ -79,8 +79,6 @@ function serve<RequestValue, RequestInput, ResponseValue, ResponseInput extends 
     },
   }
 }
-
-const nothing: Reply = { chunks: [], muteMs: 0 }
 
 const served: readonly ServedApi[] = [
   serve(apis.produce, produce, { advertisedMin: 0, overlaps: true }),

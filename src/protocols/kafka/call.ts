@@ -32,9 +32,15 @@ export interface Call {
 }
 
 /** A request that its sender wants no answer to (produce with acks=0). */
-export const unanswered = 'unanswered'
+export interface Unanswered {
+  readonly unanswered: true
+  readonly throttleTimeMs: number
+}
 
-export type Handled<Response> = Response | Hangup | typeof unanswered
+export type Handled<Response> = Response | Hangup | Unanswered
+
+/** Longest client id taken; it becomes part of member ids and is told to operators. */
+export const clientIdCharsMax = 1024
 
 /** Every Kafka listener shows one vhost (design §4). */
 export const kafkaVhost = '/'

@@ -12,7 +12,7 @@ import type {
   UpdateFeaturesRequest,
   UpdateFeaturesResponse,
 } from '../../wire/kafka/messages/cluster.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import { clusterOperations, leaderEpoch, noOperations, type Call } from './call.ts'
 
 /** DescribeCluster's endpoint types. */
@@ -72,7 +72,7 @@ export function updateFeatures(call: Call, request: UpdateFeaturesRequest): Inpu
   const results = request.featureUpdates.map(({ feature, maxVersionLevel }) => {
     if (maxVersionLevel === 0) return { feature, errorCode: kafkaErrors.NONE, errorMessage: null }
     const refusal = refuse('featureUpdateFailed', `feature ${feature} is not supported, at no level but 0`)
-    return { feature, errorCode: kafkaErrorCode(refusal), errorMessage: refusal.why }
+    return { feature, errorCode: kafkaErrorCode(refusal), errorMessage: kafkaErrorMessage(refusal) }
   })
   if (call.version <= 1) return { errorCode: kafkaErrors.NONE, errorMessage: null, results }
   // KIP-1022: version 2 has one outcome for all.

@@ -15,7 +15,7 @@ import type {
   ListConfigResourcesRequest,
   ListConfigResourcesResponse,
 } from '../../wire/kafka/messages/configs.ts'
-import { kafkaErrorCode, kafkaErrors, type KafkaScope } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors, type KafkaScope } from '../errors.ts'
 import type { Call } from './call.ts'
 
 type DescribedResult = NonNullable<InputOf<typeof DescribeConfigsResponse>['results']>[number]
@@ -63,7 +63,11 @@ export function describeConfigs(call: Call, request: DescribeConfigsRequest): In
       const settings = isRefusal(resource) ? resource : call.session.describeSettings(resource)
       const named = { resourceType, resourceName }
       if (isRefusal(settings)) {
-        return { ...named, errorCode: kafkaErrorCode(settings, scopeOf(resourceType)), errorMessage: settings.why }
+        return {
+          ...named,
+          errorCode: kafkaErrorCode(settings, scopeOf(resourceType)),
+          errorMessage: kafkaErrorMessage(settings),
+        }
       }
       // Null asks for all of them, and so does an empty list (KAFKA-7118).
       const keys = configurationKeys === null || configurationKeys.length === 0 ? undefined : new Set(configurationKeys)
@@ -137,7 +141,7 @@ function alterAll(
         : await alter(call, asked, mode, validateOnly)
       if (outcome === true) return { resourceType, resourceName, errorCode: kafkaErrors.NONE, errorMessage: null }
       const errorCode = kafkaErrorCode(outcome, scopeOf(resourceType))
-      return { resourceType, resourceName, errorCode, errorMessage: outcome.why }
+      return { resourceType, resourceName, errorCode, errorMessage: kafkaErrorMessage(outcome) }
     }),
   )
 }

@@ -12,7 +12,7 @@ import { decodeRequestHead, encodeResponse, FrameCutter, type RequestHead } from
 import { Conversation, type Answer, type Protocol } from '../conversation.ts'
 import { unknownApiVersions } from './api-versions.ts'
 import { advertised, servedByKey, type ServedApi } from './apis.ts'
-import { kafkaVhost, type Call } from './call.ts'
+import { clientIdCharsMax, kafkaVhost, type Call } from './call.ts'
 import { FetchSessions } from './fetch-session.ts'
 
 export interface KafkaOptions {
@@ -95,6 +95,9 @@ class KafkaProtocol implements Protocol<KafkaRequest> {
     if (this.nextFrame === this.frames.length) return undefined
     const frame = this.frames[this.nextFrame++]
     const head = decodeRequestHead(frame)
+    if (head.clientId !== null && head.clientId.length > clientIdCharsMax) {
+      throw new DecodeError(`a client id of more than ${clientIdCharsMax} characters`)
+    }
     const served = servedByKey.get(head.apiKey)
     if (served !== undefined && head.apiVersion >= served.min && head.apiVersion <= served.max) {
       return { frame, head, served }

@@ -12,7 +12,7 @@ import type {
   ListGroupsRequest,
   ListGroupsResponse,
 } from '../../wire/kafka/messages/groups.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import { groupOperations, noOperations, type Call } from './call.ts'
 
 type DescribedGroup = NonNullable<InputOf<typeof DescribeGroupsResponse>['groups']>[number]
@@ -33,7 +33,7 @@ async function describe(call: Call, groupId: string, authorizedOperations: numbe
     if (isMissing && call.version < 6) {
       return { errorCode: kafkaErrors.NONE, groupId, groupState: 'Dead', authorizedOperations }
     }
-    const message = call.version >= 6 ? view.why : null
+    const message = call.version >= 6 ? kafkaErrorMessage(view) : null
     const groupState = isMissing ? 'Dead' : ''
     return { errorCode: kafkaErrorCode(view, 'group'), errorMessage: message, groupId, groupState }
   }
@@ -82,7 +82,7 @@ export async function deleteGroups(
       request.groupsNames.map(async (groupId) => {
         const outcome = await call.session.groups.delete(groupId)
         if (outcome === true) return { groupId, errorCode: kafkaErrors.NONE }
-        return { groupId, errorCode: kafkaErrorCode(outcome, 'group'), errorMessage: outcome.why }
+        return { groupId, errorCode: kafkaErrorCode(outcome, 'group'), errorMessage: kafkaErrorMessage(outcome) }
       }),
     ),
   }

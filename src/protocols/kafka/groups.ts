@@ -16,7 +16,7 @@ import type {
   SyncGroupRequest,
   SyncGroupResponse,
 } from '../../wire/kafka/messages/groups.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import type { Call } from './call.ts'
 
 const codeOf = (outcome: true | Refusal): number =>
@@ -30,7 +30,7 @@ export function findCoordinator(call: Call, request: FindCoordinatorRequest): In
   const refusal = refuseKeyType(request.keyType)
   const found = {
     errorCode: refusal === undefined ? kafkaErrors.NONE : kafkaErrorCode(refusal, 'group'),
-    errorMessage: refusal?.why ?? null,
+    errorMessage: refusal === undefined ? null : kafkaErrorMessage(refusal),
     nodeId: refusal === undefined ? call.session.cluster().nodeId : -1,
     host: refusal === undefined ? call.host : '',
     port: refusal === undefined ? call.port : -1,

@@ -20,7 +20,7 @@ import type {
   ListPartitionReassignmentsRequest,
   ListPartitionReassignmentsResponse,
 } from '../../wire/kafka/messages/topics.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import type { Call } from './call.ts'
 
 /** Undefined when the partition is there. */
@@ -40,7 +40,7 @@ export function electLeaders(call: Call, request: ElectLeadersRequest): InputOf<
       const view = call.session.describeTopic({ name: topic })
       const partitionResult = partitions.map((partitionId) => {
         const refusal = refusePartition(view, partitionId) ?? notNeeded
-        return { partitionId, errorCode: kafkaErrorCode(refusal), errorMessage: refusal.why }
+        return { partitionId, errorCode: kafkaErrorCode(refusal), errorMessage: kafkaErrorMessage(refusal) }
       })
       return { topic, partitionResult }
     }),
@@ -68,7 +68,7 @@ export function alterPartitionReassignments(
         partitions: partitions.map(({ partitionIndex, replicas }) => {
           const refusal = refusePartition(view, partitionIndex) ?? refuseReplicas(replicas)
           const errorCode = refusal === undefined ? kafkaErrors.NONE : kafkaErrorCode(refusal)
-          return { partitionIndex, errorCode, errorMessage: refusal?.why ?? null }
+          return { partitionIndex, errorCode, errorMessage: refusal === undefined ? null : kafkaErrorMessage(refusal) }
         }),
       }
     }),

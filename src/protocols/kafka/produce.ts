@@ -7,8 +7,8 @@ import type { Acks, Produced, ProduceRefusal } from '../../broker/door.ts'
 import { isRefusal, refuse } from '../../broker/errors.ts'
 import type { InputOf } from '../../base/schema.ts'
 import type { ProduceRequest, ProduceResponse } from '../../wire/kafka/messages/data.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
-import { unanswered, type Call, type Handled } from './call.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
+import type { Call, Handled } from './call.ts'
 import { topicRef } from './topic-ref.ts'
 
 type Response = InputOf<typeof ProduceResponse>
@@ -43,7 +43,7 @@ export async function produce(call: Call, request: ProduceRequest): Promise<Hand
   const outcomes = await Promise.all(begun)
   if (acks === 0) {
     const failed = outcomes.find((outcome) => isRefusal(outcome))
-    if (failed === undefined) return unanswered
+    if (failed === undefined) return { unanswered: true, throttleTimeMs }
     // Its sender cannot be told otherwise (KafkaApis.handleProduceRequest); it then refreshes its metadata.
     return { hangup: `produce with acks=0: ${failed.why}`, hostile: false }
   }
@@ -103,7 +103,7 @@ function partitionResponse(version: number, index: number, outcome: Produced | P
       batchIndex,
       batchIndexErrorMessage: why,
     })),
-    errorMessage: outcome.why,
+    errorMessage: kafkaErrorMessage(outcome),
   }
 }
 

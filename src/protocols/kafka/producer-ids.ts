@@ -13,7 +13,7 @@ import type {
   ListTransactionsRequest,
   ListTransactionsResponse,
 } from '../../wire/kafka/messages/operations.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import type { Call } from './call.ts'
 
 export async function initProducerId(
@@ -41,7 +41,7 @@ export async function describeProducers(
       partitionIndexes.map(async (partitionIndex) => {
         const producers = await call.session.listProducers(name, partitionIndex)
         if (isRefusal(producers)) {
-          return { partitionIndex, errorCode: kafkaErrorCode(producers), errorMessage: producers.why }
+          return { partitionIndex, errorCode: kafkaErrorCode(producers), errorMessage: kafkaErrorMessage(producers) }
         }
         return {
           partitionIndex,

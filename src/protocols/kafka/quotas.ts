@@ -11,7 +11,7 @@ import type {
   DescribeClientQuotasRequest,
   DescribeClientQuotasResponse,
 } from '../../wire/kafka/messages/configs.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import type { Call } from './call.ts'
 
 const entityTypes = ['user', 'client-id', 'ip'] as const
@@ -33,15 +33,14 @@ export function describeClientQuotas(
   call: Call,
   request: DescribeClientQuotasRequest,
 ): InputOf<typeof DescribeClientQuotasResponse> {
-  const refusal = refuseComponents(request.components)
-  if (refusal !== undefined) {
-    return { errorCode: kafkaErrorCode(refusal, 'cluster'), errorMessage: refusal.why, entries: null }
+  const quotas = refuseComponents(request.components) ?? call.session.describeQuotas()
+  if (isRefusal(quotas)) {
+    return { errorCode: kafkaErrorCode(quotas, 'cluster'), errorMessage: kafkaErrorMessage(quotas), entries: null }
   }
   return {
     errorCode: kafkaErrors.NONE,
     errorMessage: null,
-    entries: call.session
-      .describeQuotas()
+    entries: quotas
       .filter(({ entity }) => matches(entity, request))
       .map(({ entity, values }: QuotaView) => ({
         entity: entityTypes.flatMap((entityType) => {
@@ -89,7 +88,7 @@ export async function alterClientQuotas(
     else if (changes.size !== ops.length) outcome = refuse('invalidRequest', 'a quota is named twice')
     else outcome = await call.session.alterQuotas(target, changes, request.validateOnly)
     if (outcome === true) return { ...named, errorCode: kafkaErrors.NONE, errorMessage: null }
-    return { ...named, errorCode: kafkaErrorCode(outcome, 'cluster'), errorMessage: outcome.why }
+    return { ...named, errorCode: kafkaErrorCode(outcome, 'cluster'), errorMessage: kafkaErrorMessage(outcome) }
   })
   return { entries: await Promise.all(entries) }
 }

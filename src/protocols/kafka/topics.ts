@@ -16,7 +16,7 @@ import type {
   DescribeTopicPartitionsRequest,
   DescribeTopicPartitionsResponse,
 } from '../../wire/kafka/messages/topics.ts'
-import { kafkaErrorCode, kafkaErrors } from '../errors.ts'
+import { kafkaErrorCode, kafkaErrorMessage, kafkaErrors } from '../errors.ts'
 import { leaderEpoch, topicOperations, type Call } from './call.ts'
 import { configSource } from './configs.ts'
 
@@ -67,7 +67,7 @@ function newTopic(asked: AskedTopic): NewTopic | Refusal {
 }
 
 function createdResult(name: string, outcome: CreatedTopic | Refusal): CreatedResult {
-  if (isRefusal(outcome)) return { name, errorCode: kafkaErrorCode(outcome), errorMessage: outcome.why }
+  if (isRefusal(outcome)) return { name, errorCode: kafkaErrorCode(outcome), errorMessage: kafkaErrorMessage(outcome) }
   return {
     name,
     topicId: outcome.id,
@@ -104,7 +104,7 @@ export async function deleteTopics(
       const refusal = judged[index]
       const outcome = isRefusal(refusal) ? refusal : outcomes[next++]
       if (!isRefusal(outcome)) return { name: outcome.name, topicId: outcome.id, errorCode: kafkaErrors.NONE }
-      return { name, topicId, errorCode: kafkaErrorCode(outcome), errorMessage: outcome.why }
+      return { name, topicId, errorCode: kafkaErrorCode(outcome), errorMessage: kafkaErrorMessage(outcome) }
     }),
   }
 }
@@ -125,7 +125,7 @@ export async function createPartitions(
         refuseCount(call, name, count, assignments?.length) ??
         (await call.session.createPartitions(name, count, request.validateOnly))
     if (!isRefusal(outcome)) return { name, errorCode: kafkaErrors.NONE }
-    return { name, errorCode: kafkaErrorCode(outcome), errorMessage: outcome.why }
+    return { name, errorCode: kafkaErrorCode(outcome), errorMessage: kafkaErrorMessage(outcome) }
   })
   return { results: await Promise.all(results) }
 }
