@@ -37,7 +37,7 @@ export interface Position extends TopicPartition {
   end: number
 }
 
-const partitionBytesMax = 1024 * 1024
+const partitionBytesDefault = 1024 * 1024
 const fetchBytesMax = 16 * 1024 * 1024
 /** How long a broker may hold a fetch that has nothing to give. */
 const waitMs = 500
@@ -51,11 +51,17 @@ export class Fetcher {
   private readonly positions = new Map<string, Position>()
   private hadRecords = false
   private readonly onMoved: (position: Position, why: string) => void
+  private readonly partitionBytesMax: number
 
   /** `onMoved`: records were deleted before they were read; reading goes on at the log start. */
-  constructor(client: KafkaClient, onMoved: (position: Position, why: string) => void) {
+  constructor(
+    client: KafkaClient,
+    onMoved: (position: Position, why: string) => void,
+    partitionBytesMax = partitionBytesDefault,
+  ) {
     this.client = client
     this.onMoved = onMoved
+    this.partitionBytesMax = partitionBytesMax
   }
 
   assign(partitions: readonly (TopicPartition & { readonly offset: number })[]): void {
@@ -95,7 +101,7 @@ export class Fetcher {
       partitions: own.map(({ partition, offset }) => ({
         partition,
         fetchOffset: offset,
-        partitionMaxBytes: partitionBytesMax,
+        partitionMaxBytes: this.partitionBytesMax,
       })),
     }))
     const answer = await leader.request(

@@ -51,7 +51,7 @@ export class KafkaConnection {
     } catch (error) {
       if (!(error instanceof NetError)) throw error
       throw new CommandFailure(
-        `no Kafka broker at ${error.message}; start one with "odradek serve" or give its address with --kafka HOST:PORT`,
+        `${error.message}; start a broker with "odradek serve", or say where one is with --kafka HOST:PORT`,
         exitCodes.unreachable,
       )
     }

@@ -16,6 +16,7 @@ import {
   type OptionName,
 } from '../server/config.ts'
 import { nodeDisk } from '../server/node-disk.ts'
+import { nodeClock } from '../server/node-world.ts'
 import { startBroker, StartFailure, type RunningBroker } from '../server/start.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
 import { version } from './version.ts'
@@ -107,7 +108,7 @@ function fail(error: unknown): void {
 }
 
 function readyLine(broker: RunningBroker): string {
-  const startMs = Math.round(performance.now())
+  const startMs = Math.round(nodeClock().monotonicMs())
   return `${JSON.stringify({ ready: true, kafka: broker.kafka.address, data: broker.dataPath ?? null, pid: process.pid, startMs })}\n`
 }
 
@@ -121,7 +122,7 @@ function greeting(broker: RunningBroker, config: Config): string {
   const to = broker.kafka.port === 9092 ? '' : ` --kafka ${broker.kafka.address}`
   const data = broker.dataPath === undefined ? 'in memory only: gone when this process ends' : resolve(broker.dataPath)
   return [
-    `Odradek ${version} is ready after ${Math.round(performance.now())} ms.`,
+    `Odradek ${version} is ready after ${Math.round(nodeClock().monotonicMs())} ms.`,
     '',
     `  Kafka clients  ${broker.kafka.address}`,
     `  Data           ${data}`,

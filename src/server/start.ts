@@ -3,12 +3,14 @@
 // nothing open; close() answers what is in flight and syncs.
 // Does not know: argv, signals, the environment (cli/serve).
 
-import { DiskError, NetError, type Connection, type World } from '../base/world.ts'
-import { openMemoryStore } from '../engines/memory/memory-store.ts'
-import { CorruptLog, type Store } from '../log/store.ts'
-import { parseAddress, printAddress } from './address.ts'
+import { resolve } from 'node:path'
+import { DiskError, NetError, type DiskErrorKind, type World } from '../base/world.ts'
+import { openBroker, SettingError, type BrokerConfig } from '../broker/broker.ts'
+import { AppendFailure, CorruptLog, type Store } from '../log/store.ts'
+import { openKafka } from '../protocols/kafka/connection.ts'
+import { parseAddress, printAddress, type Address } from './address.ts'
 import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, type StorePlace } from './config.ts'
-import { openListener, type Drainable, type OpenListener } from './listeners.ts'
+import { openListener } from './listeners.ts'
 import { nodeWorld } from './node-world.ts'
 
 export interface RunningBroker {
@@ -32,55 +34,80 @@ const drainMs = 1000
 /** The memory store holds no more than this: a test that never ends must not take the machine down. */
 const memoryStoreBytesMax = 1024 * 1024 * 1024
 
-/** The broker as the listener sees it. */
-interface Core {
-  converse(connection: Connection): Drainable
-  close(): Promise<void>
-}
-
 export async function startBroker(given: Partial<Config> = {}): Promise<RunningBroker> {
-  const layer = layerOfProgram(given)
-  if ('problems' in layer) throw new StartFailure(layer.problems.join('\n'))
-  const config = composeConfig([layer], embeddedDefaults)
-  if ('problems' in config) throw new StartFailure(config.problems.join('\n'))
+  const config = judged(given)
   const world = nodeWorld({ trace: { level: config.logLevel, format: config.logFormat } })
-  const place = storeOf(config.store) as StorePlace
   const { failed, fail } = failure()
-  const opened: (() => Promise<void>)[] = []
+  /** What is open, to be closed in reverse. */
+  const opened: { close(): Promise<void> }[] = []
+  const closeAll = async (): Promise<void> => {
+    for (const one of opened.splice(0).toReversed()) await one.close()
+  }
   try {
-    const store = await openStore(world, place, fail)
-    opened.push(() => store.close())
-    const core = await openCore(world, store, config, place, fail)
-    opened.push(() => core.close())
-    const at = parseAddress(config.kafka, 0) as { host: string; port: number }
-    const listener = await openListener(world, at, (connection) => core.converse(connection))
-    return running(listener, core, store, place, failed)
+    const { store, dataPath, clusterId } = await openStore(world, storeOf(config.store) as StorePlace, fail)
+    opened.push(store)
+    const at = parseAddress(config.kafka, 0) as Address
+    const broker = await openBroker(world, store, brokerConfig(config, dataPath, clusterId))
+    opened.push(broker)
+    const advertise = config.advertise === undefined ? undefined : parseAddress(config.advertise)
+    const kafka = openKafka({
+      world,
+      openSession: (identity) => broker.session(identity),
+      broken: fail,
+      ...(advertise === undefined ? {} : { advertise }),
+    })
+    const listener = await openListener(world, at, (connection) => kafka.converse(connection))
+    opened.push({ close: () => listener.drain(drainMs) })
+    const { host, port } = listener
+    let closing: Promise<void> | undefined
+    return {
+      kafka: { host, port, address: printAddress({ host, port }) },
+      ...(dataPath === undefined ? {} : { dataPath }),
+      failed,
+      close: () => (closing ??= closeAll()),
+    }
   } catch (error) {
-    for (const close of opened.toReversed()) await close().catch(() => {})
+    await closeAll().catch(() => {})
     throw startFailure(error, config)
   }
 }
 
-function running(
-  listener: OpenListener,
-  core: Core,
-  store: Store,
-  place: StorePlace,
-  failed: Promise<Error>,
-): RunningBroker {
-  const { host, port } = listener
-  let closing: Promise<void> | undefined
-  const close = async (): Promise<void> => {
-    await listener.drain(drainMs)
-    await core.close()
-    await store.close()
-  }
+/** A program's configuration is judged as the command line's is. */
+function judged(given: Partial<Config>): Config {
+  const layer = layerOfProgram(given)
+  if ('problems' in layer) throw new StartFailure(layer.problems.join('\n'))
+  const config = composeConfig([layer], embeddedDefaults)
+  if ('problems' in config) throw new StartFailure(config.problems.join('\n'))
+  return config
+}
+
+function brokerConfig(config: Config, dataPath: string | undefined, clusterId: string | undefined): BrokerConfig {
   return {
-    kafka: { host, port, address: printAddress({ host, port }) },
-    ...(place.kind === 'file' ? { dataPath: place.path } : {}),
-    failed,
-    close: () => (closing ??= close()),
+    durability: config.durability,
+    settings: config.settings,
+    dataPath: dataPath ?? 'memory:',
+    listeners: `PLAINTEXT://${config.kafka}`,
+    ...(config.advertise === undefined ? {} : { advertisedListeners: `PLAINTEXT://${config.advertise}` }),
+    ...(clusterId === undefined ? {} : { clusterId }),
   }
+}
+
+interface OpenedStore {
+  readonly store: Store
+  readonly dataPath?: string
+  readonly clusterId?: string
+}
+
+async function openStore(world: World, place: StorePlace, fail: (error: unknown) => void): Promise<OpenedStore> {
+  // An engine is loaded when it is used: the others cost a start nothing.
+  if (place.kind === 'memory') {
+    const { openMemoryStore } = await import('../engines/memory/memory-store.ts')
+    return { store: openMemoryStore(world, { bytesMax: memoryStoreBytesMax }) }
+  }
+  const dataPath = resolve(place.path)
+  const { openLocalStore } = await import('../engines/local/local-store.ts')
+  const store = await openLocalStore(world, { path: dataPath, onFatal: fail })
+  return { store, dataPath, clusterId: store.clusterId }
 }
 
 function failure(): { readonly failed: Promise<Error>; readonly fail: (error: unknown) => void } {
@@ -91,38 +118,30 @@ function failure(): { readonly failed: Promise<Error>; readonly fail: (error: un
   return { failed, fail }
 }
 
-function openStore(world: World, place: StorePlace, fail: (error: unknown) => void): Promise<Store> {
-  void fail
-  if (place.kind === 'memory') return Promise.resolve(openMemoryStore(world, { bytesMax: memoryStoreBytesMax }))
-  return Promise.reject(new StartFailure('file: stores are not built yet'))
-}
-
-function openCore(
-  world: World,
-  store: Store,
-  config: Config,
-  place: StorePlace,
-  fail: (error: unknown) => void,
-): Promise<Core> {
-  void [world, store, config, place, fail]
-  return Promise.reject(new StartFailure('the broker is not built yet'))
-}
-
 /** One line that says what prevents the start and what to do; a bug goes on as what it is. */
 function startFailure(error: unknown, config: Config): unknown {
-  if (error instanceof StartFailure) return error
   if (error instanceof NetError) {
     return new StartFailure(
-      `${error.message}: stop what listens there or choose another address with --kafka HOST:PORT`,
+      `${error.message}: stop what listens there, or choose another address with --kafka HOST:PORT`,
     )
   }
   if (error instanceof DiskError) {
-    const advice: Readonly<Partial<Record<DiskError['kind'], string>>> = {
-      denied: 'this user may not write there; choose another folder with --data DIR',
-      full: 'the disk is full; make room or choose another folder with --data DIR',
-    }
-    return new StartFailure(`${config.store}: ${advice[error.kind] ?? 'the disk failed'} (${error.message})`)
+    // Ours say all there is to say; the kernel's name their error and no way out.
+    const advice = / E[A-Z]+: /.test(error.message) ? adviceFor[error.kind] : undefined
+    return new StartFailure(advice === undefined ? error.message : `${error.message}; ${advice}`)
   }
-  if (error instanceof CorruptLog) return new StartFailure(`${config.store}: ${error.message}`)
+  if (error instanceof AppendFailure && error.kind === 'closed') {
+    return new StartFailure(`${error.message}: stop it, or choose another folder with --data DIR`)
+  }
+  if (error instanceof CorruptLog || error instanceof AppendFailure || error instanceof SettingError) {
+    return new StartFailure(`${config.store}: ${error.message}`)
+  }
   return error
+}
+
+const adviceFor: Readonly<Partial<Record<DiskErrorKind, string>>> = {
+  denied: 'choose a folder that this user may write with --data DIR',
+  exists: 'it is no folder; choose another with --data DIR',
+  missing: 'it is no folder; choose another with --data DIR',
+  full: 'make room, or choose another folder with --data DIR',
 }
