@@ -1,0 +1,92 @@
+// Every API that is advertised, in every version, agreed to and refused.
+// Promises: no version loses its connection to an answer that it cannot carry; the list is what design and facts say.
+// Does not know: what the answers mean; that is told theme by theme.
+
+import { expect, test } from 'vitest'
+import { apis } from '../../wire/kafka/api-table.ts'
+import type { Session } from '../../broker/door.ts'
+import type { RefusalName } from '../../broker/errors.ts'
+import { StubWorld } from '../stub.contract.ts'
+import { advertised, servedByKey, type ServedApi } from './apis.ts'
+import { agreeingSession, batchOf, refusingSession, StubClient, topicId } from './stub-session.contract.ts'
+
+const partition = { partition: 0, partitionIndex: 0, index: 0 }
+
+/** A plausible request of each API; fields a version lacks are left out below. */
+function requestOf(key: number, version: number): Record<string, unknown> {
+  const topic = { name: 't', topic: 't', topicId }
+  const byName: Record<number, Record<string, unknown>> = {
+    0: { acks: -1, topicData: [{ ...topic, partitionData: [{ ...partition, records: batchOf(70) }] }] },
+    1: { maxWaitMs: 0, maxBytes: 1000, topics: [{ ...topic, partitions: [{ partition: 0, partitionMaxBytes: 100 }] }] },
+    2: { topics: [{ ...topic, partitions: [{ partitionIndex: 0, timestamp: -1 }] }] },
+    3: { topics: [{ name: 't' }] },
+    8: { groupId: 'g', topics: [{ ...topic, partitions: [{ partitionIndex: 0, committedOffset: 1 }] }] },
+    9:
+      version < 8
+        ? { groupId: 'g', topics: [{ name: 't', partitionIndexes: [0] }] }
+        : { groups: [{ groupId: 'g', topics: [{ ...topic, partitionIndexes: [0] }] }] },
+    10: version < 4 ? { key: 'g' } : { coordinatorKeys: ['g', 'h'] },
+    11: { groupId: 'g', protocolType: 'consumer', protocols: [{ name: 'range', metadata: Buffer.from('m') }] },
+    12: { groupId: 'g', memberId: 'm' },
+    13: version < 3 ? { groupId: 'g', memberId: 'm' } : { groupId: 'g', members: [{ memberId: 'm' }] },
+    14: { groupId: 'g', protocolType: 'consumer', protocolName: 'range' },
+    15: { groups: ['g'], ...(version >= 3 ? { includeAuthorizedOperations: true } : {}) },
+    18: version < 3 ? {} : { clientSoftwareName: 'stub', clientSoftwareVersion: '1.0' },
+    19: { topics: [{ name: 't', numPartitions: 1, replicationFactor: 1, configs: [{ name: 'a', value: 'b' }] }] },
+    20: version < 6 ? { topicNames: ['t'] } : { topics: [{ name: 't' }, { topicId }] },
+    21: { topics: [{ name: 't', partitions: [{ partitionIndex: 0, offset: 1 }] }] },
+    23: { topics: [{ topic: 't', partitions: [{ partition: 0 }] }] },
+    32: { resources: [{ resourceType: 2, resourceName: 't', configurationKeys: null }], includeSynonyms: true },
+    33: { resources: [{ resourceType: 2, resourceName: 't', configs: [{ name: 'a', value: 'b' }] }] },
+    34: { dirs: [{ path: '/elsewhere', topics: [{ name: 't', partitions: [0] }] }] },
+    35: { topics: null },
+    37: { topics: [{ name: 't', count: 3, assignments: null }] },
+    42: { groupsNames: ['g'] },
+    43: { topicPartitions: [{ topic: 't', partitions: [0, 9] }] },
+    44: { resources: [{ resourceType: 2, resourceName: 't', configs: [{ name: 'a', value: 'b' }] }] },
+    45: { topics: [{ name: 't', partitions: [{ partitionIndex: 0, replicas: [1] }, { partitionIndex: 1 }] }] },
+    47: { groupId: 'g', topics: [{ name: 't', partitions: [{ partitionIndex: 0 }] }] },
+    48: { components: [{ entityType: 'user', matchType: 0, match: 'ann' }] },
+    49: { entries: [{ entity: [{ entityType: 'user', entityName: null }], ops: [{ key: 'k', value: 1 }] }] },
+    55: { topics: [{ topicName: '__cluster_metadata', partitions: [{ partitionIndex: 0 }] }] },
+    57: { featureUpdates: [{ feature: 'group.version', maxVersionLevel: 1 }] },
+    61: { topics: [{ name: 't', partitionIndexes: [0] }] },
+    65: { transactionalIds: ['x'] },
+    75: { topics: [{ name: 't' }] },
+  }
+  return byName[key] ?? {}
+}
+
+const refusals: readonly RefusalName[] = ['unknownTopic', 'notAllowed', 'storageFailed', 'groupMissing', 'internal']
+const sessions: readonly (readonly [string, Session])[] = [
+  ['agreed to', agreeingSession()],
+  ...refusals.map((name) => [`refused as ${name}`, refusingSession(name, 'é'.repeat(40_000))] as const),
+]
+
+async function answers({ api, min, max }: ServedApi, session: Session): Promise<void> {
+  for (let version = min; version <= max; version++) {
+    const world = new StubWorld()
+    const client = new StubClient(world, session)
+    const request = requestOf(api.key, version)
+    const answer = await client.ask(api, version, request as never)
+    expect(answer, `${api.name} ${version}: ${JSON.stringify(world.lines)}`).toBeDefined()
+    expect(client.connection.state).toBe('open')
+  }
+}
+
+test.each(sessions)('every version of every API is answered when %s', async (_how, session) => {
+  for (const served of servedByKey.values()) await answers(served, session)
+})
+
+test('advertised is what the design decides, and nothing that is not built', () => {
+  const keys = advertised.map(({ apiKey }) => apiKey).sort((a, b) => a - b)
+  expect(keys).toEqual([
+    0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 34, 35, 37, 42, 43, 44, 45, 46, 47,
+    48, 49, 55, 57, 60, 61, 65, 66, 74, 75,
+  ])
+  const ranges = new Map(advertised.map((entry) => [entry.apiKey, [entry.minVersion, entry.maxVersion]]))
+  expect(ranges.get(apis.produce.key)).toEqual([0, 13])
+  expect(ranges.get(apis.joinGroup.key)).toEqual([0, 9])
+  expect(ranges.get(apis.initProducerId.key)).toEqual([0, 5])
+  expect(ranges.get(apis.apiVersions.key)).toEqual([0, 5])
+})
