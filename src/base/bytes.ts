@@ -1,5 +1,5 @@
 // Bytes, read and written: the primitives that every codec of ours is composed of.
-// Promises: a Reader throws DecodeError only and allocates nothing by a length it has not checked; a Writer copies no large slice.
+// Promises: a Reader throws DecodeError only and allocates by no unchecked length; a Writer copies no large slice.
 // Does not know: messages, versions, fields. Those are tables (schema.ts).
 
 /** A stranger's bytes that cannot be what they claim: the only thing a decoder throws. */

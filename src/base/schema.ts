@@ -1,5 +1,5 @@
 // The table language: one table describes a message in all its versions; its type is inferred from the table.
-// Promises: a table is plain data, judged when it is declared; ValueOf is what decoding gives, InputOf what encoding takes.
+// Promises: a table is plain data, judged when declared; ValueOf is what decoding gives, InputOf what encoding takes.
 // Does not know: Kafka or our logs. How a table becomes closures is schema-compose.ts.
 
 import { assert } from './assert.ts'

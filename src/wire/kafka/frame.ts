@@ -1,5 +1,5 @@
 // Frames and heads of the Kafka protocol: four bytes of length, a head, a body; for both sides of the conversation.
-// Promises: a head is readable whatever its key and version; nothing is allocated by an announced length; bodies are slices.
+// Promises: heads are readable whatever their key and version; no announced length is allocated; bodies are slices.
 // Does not know: which versions are advertised, what a message means, sockets.
 
 import { DecodeError, Reader, Writer } from '../../base/bytes.ts'
@@ -106,7 +106,7 @@ export function decodeResponse<A extends AnyApi>(api: A, version: number, frame:
   return codecFor(api.response, version).decode(reader) as ValueOf<A['response']>
 }
 
-/** Chunks at least this long are kept as they came; shorter ones are gathered, so that none costs more than it brings. */
+/** Chunks at least this long are kept as they came; shorter ones are gathered, lest each cost more than it brings. */
 const keptBytesMin = 16 * 1024
 const gatherBytes = 64 * 1024
 

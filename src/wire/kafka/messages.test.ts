@@ -1,5 +1,5 @@
 // Every message we have a table for, in every version: round trips, cuts, noise.
-// Promises: what is encoded is decoded again; every strict prefix and any noise gives a DecodeError or a value, nothing else.
+// Promises: what is encoded is decoded again; strict prefixes and noise give a DecodeError or a value, nothing else.
 // Does not know: whether the tables are Kafka's; the golden bytes of real clients say so.
 
 import { isDeepStrictEqual } from 'node:util'

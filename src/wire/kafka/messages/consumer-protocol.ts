@@ -1,5 +1,5 @@
 // Tables of what consumers of a classic group say to each other through the broker.
-// Promises: field for field the Kafka 4.4 message definitions, after an int16 version; a newer one is read as our newest.
+// Promises: field for field the Kafka 4.4 definitions, after an int16 version; a newer one is read as our newest.
 // Does not know: groups; members of other protocol types, whose bytes are their own.
 
 import { decodeVersioned, encodeVersioned } from '../../../base/schema-compose.ts'
