@@ -24,6 +24,9 @@ function pointAt(folder: string, broker: BrokerUnderTest): void {
       .replaceAll(/"(?:localhost|127\.0\.0\.1):9092"/g, `"${broker.address}"`)
       .replaceAll('TCP("localhost")', `TCP("${broker.address}")`)
       .replaceAll('Host: "localhost", Port: 9092', `Host: "${broker.host}", Port: ${broker.port}`)
+      .replaceAll('Host != "localhost"', `Host != "${broker.host}"`)
+      .replaceAll('Port != 9092', `Port != ${broker.port}`)
+      .replaceAll(/"(example\.com|127\.0\.0\.1):9092"/g, `"$1:${broker.port}"`)
     if (changed !== source) writeFileSync(path, changed)
   }
 }
