@@ -8,7 +8,7 @@ import type { Store } from '../log/store.ts'
 import { everythingAllowed, type Access } from './access.ts'
 import { BrokerSettings, brokerSettings, judgeBrokerSetting, normaliseBrokerSettings } from './broker-settings.ts'
 import { Catalog } from './catalog.ts'
-import type { GroupCalls, Session, SessionIdentity } from './door.ts'
+import type { ClusterView, GroupCalls, Session, SessionIdentity } from './door.ts'
 import { refuse } from './errors.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
@@ -17,6 +17,7 @@ import { SettingDesk } from './setting-desk.ts'
 import { Partitions } from './streams/partitions.ts'
 import { ProducerIds } from './streams/producer-ids.ts'
 import { ProducerSnapshots } from './streams/producer-snapshots.ts'
+import { Retention } from './streams/retention.ts'
 import { RoomLeft } from './streams/room-left.ts'
 import { settleLogs, Topics } from './streams/topics.ts'
 
@@ -61,8 +62,60 @@ export class SettingError extends Error {
 }
 
 export async function openBroker(world: World, store: Store, config: BrokerConfig): Promise<Broker> {
+  const state = await openState(world, store, config)
+  const { catalog, settings, machineLog } = state
+  const roomLeft = new RoomLeft(world.clock, store, settings)
+  const partitions = new Partitions({
+    world,
+    store,
+    snapshots: state.snapshots,
+    producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
+    produceRefusal: () => roomLeft.produceRefusal(),
+  })
+  const { nodeId } = localOwnership(config.nodeId ?? 1).self
+  const topics = new Topics({
+    world,
+    store,
+    catalog,
+    machineLog,
+    partitions,
+    snapshots: state.snapshots,
+    nodeId,
+    defaultPartitions: () => settings.number('num.partitions'),
+    createRefusal: () => roomLeft.createRefusal(),
+    topicDeleted: () => undefined,
+  })
+  const rooms: Rooms = {
+    clock: world.clock,
+    access: config.access ?? everythingAllowed,
+    topics,
+    catalog,
+    partitions,
+    producerIds: state.producerIds,
+    settings: new SettingDesk({ catalog, machineLog, topics, partitions, settings, nodeId, facts: factsOf(config) }),
+    quotas: state.quotas,
+    groups: () => groupsToCome,
+    createsTopics: () => settings.boolean('auto.create.topics.enable'),
+    cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
+  }
+  const retention = new Retention({ world, store, catalog, partitions, settings, roomLeft })
+  retention.start()
+  return {
+    clusterId: catalog.clusterId,
+    nodeId,
+    settings,
+    session: (identity) => openSession(rooms, identity),
+    close: async () => {
+      await retention.close()
+      await partitions.close()
+      machineLog.close()
+    },
+  }
+}
+
+/** The machines, replayed, and the logs as they say. */
+async function openState(world: World, store: Store, config: BrokerConfig) {
   const given = givenSettings(config)
-  const ownership = localOwnership(config.nodeId ?? 1)
   const catalog = new Catalog(given)
   const settings = new BrokerSettings(given, catalog.brokerSettings)
   const producerIds = new ProducerIds()
@@ -73,61 +126,20 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
   await keepClusterId(world, catalog, machineLog, config.clusterId)
   const settled = await settleLogs(store, catalog)
   if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
+  return { catalog, settings, producerIds, snapshots, quotas, machineLog }
+}
 
-  const roomLeft = new RoomLeft(world.clock, store, settings)
-  const partitions = new Partitions({
-    world,
-    store,
-    snapshots,
-    producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
-    produceRefusal: () => roomLeft.produceRefusal(),
-  })
-  const { nodeId } = ownership.self
-  const topics = new Topics({
-    world,
-    store,
-    catalog,
-    machineLog,
-    partitions,
-    snapshots,
-    nodeId,
-    defaultPartitions: () => settings.number('num.partitions'),
-    createRefusal: () => roomLeft.createRefusal(),
-    topicDeleted: () => undefined,
-  })
-  const desk = new SettingDesk({ catalog, machineLog, topics, partitions, settings, nodeId, facts: factsOf(config) })
+function clusterView(
+  world: World,
+  store: Store,
+  catalog: Catalog,
+  nodeId: number,
+  dataPath: string,
+): () => ClusterView {
   const startedAtMs = world.clock.nowMs()
-  const rooms: Rooms = {
-    access: config.access ?? everythingAllowed,
-    topics,
-    catalog,
-    partitions,
-    producerIds,
-    settings: desk,
-    quotas,
-    groups: () => groupsToCome,
-    createsTopics: () => settings.boolean('auto.create.topics.enable'),
-    cluster: () => {
-      const usage = store.usage()
-      return {
-        clusterId: catalog.clusterId,
-        nodeId,
-        startedAtMs,
-        dataBytes: usage.usedBytes,
-        freeBytes: usage.freeBytes,
-        dataPath: config.dataPath ?? '',
-      }
-    },
-  }
-  return {
-    clusterId: catalog.clusterId,
-    nodeId,
-    settings,
-    session: (identity) => openSession(rooms, identity),
-    close: async () => {
-      await partitions.close()
-      machineLog.close()
-    },
+  return () => {
+    const { usedBytes, freeBytes } = store.usage()
+    return { clusterId: catalog.clusterId, nodeId, startedAtMs, dataBytes: usedBytes, freeBytes, dataPath }
   }
 }
 

@@ -74,8 +74,9 @@ export class Catalog implements Machine, TopicDirectory {
     return sorted
   }
 
-  all(): Iterable<Topic> {
-    return this.#byId.values()
+  /** As of now: what changes later is not in it. */
+  all(): readonly Topic[] {
+    return [...this.#byId.values()]
   }
 
   /** What a topic has that does not override `row`: changed while running, configured, or Kafka's default. */

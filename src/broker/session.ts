@@ -2,6 +2,7 @@
 // Promises: every call is authorised here, by the operation and resource it names, before anything is done or told.
 // Does not know: any protocol, nor how a call is done: it asks the right room and hands the answer back.
 
+import type { Clock } from '../base/world.ts'
 import type { Offset } from '../log/store.ts'
 import type { Access, Operation, Resource } from './access.ts'
 import type { Topic } from './catalog.ts'
@@ -42,6 +43,7 @@ import type { Quotas, ThrottledClient } from './quotas.ts'
 
 /** The rooms behind the door. */
 export interface Rooms {
+  readonly clock: Clock
   readonly access: Access
   readonly topics: Topics
   readonly catalog: { find(vhost: string, topic: TopicRef): Topic | undefined; list(vhost: string): readonly Topic[] }
@@ -216,7 +218,7 @@ class BrokerSession implements Session {
     const wrongEpoch = judgeLeaderEpoch(epoch)
     if (wrongEpoch !== undefined) return wrongEpoch
     const log = await place.partition.open(place.topic.policy)
-    return isRefusal(log) ? log : findOffset(log, spec)
+    return isRefusal(log) ? log : findOffset(log, spec, this.#rooms.clock)
   }
 
   async epochEnd(

@@ -1,8 +1,12 @@
 // An opened batch: its records' offsets and times, for the few who must look inside.
-// Promises: a batch that lies (does not inflate, passes the limit, holds other records than it says) is undefined.
+// Promises: a batch that lies (does not inflate, passes the limit, breaks off) gives what was readable, or undefined.
 // Does not know: keys and values' meaning, the log.
 
+import { batchInflateBytesMax } from '../../base/limits.ts'
+import type { Clock } from '../../base/world.ts'
 import { batchHeadBytes, compressionOf, type BatchHead } from '../../log/batch.ts'
+import { CodecUnavailable } from '../../log/compression-codec.ts'
+import { inflateOffLoop } from '../../log/compression.ts'
 import { MalformedRecords, RecordCursor } from '../../log/records.ts'
 
 export interface OpenedBatch {
@@ -10,19 +14,30 @@ export interface OpenedBatch {
   find<Answer>(look: (offsetDelta: number, timestampMs: number) => Answer | undefined): Answer | undefined
 }
 
-export async function openBatch(batch: Buffer, head: BatchHead, _bytesMax: number): Promise<OpenedBatch | undefined> {
+/** undefined: it cannot be opened. */
+export async function openBatch(
+  batch: Buffer,
+  head: BatchHead,
+  clock: Pick<Clock, 'endOfTurn'>,
+): Promise<OpenedBatch | undefined> {
   const codec = compressionOf(head.attributes)
-  if (codec !== 'none') return undefined
-  const section = batch.subarray(batchHeadBytes, head.bytes)
-  return { find: (look) => findIn(section, head, look) }
+  if (codec === undefined) return undefined
+  try {
+    const section = batch.subarray(batchHeadBytes, head.bytes)
+    const content = await inflateOffLoop(codec, section, batchInflateBytesMax, clock)
+    return { find: (look) => findIn(content, head, look) }
+  } catch (error) {
+    if (error instanceof MalformedRecords || error instanceof CodecUnavailable) return undefined
+    throw error
+  }
 }
 
 function findIn<Answer>(
-  section: Buffer,
+  content: Buffer,
   head: BatchHead,
   look: (offsetDelta: number, timestampMs: number) => Answer | undefined,
 ): Answer | undefined {
-  const cursor = new RecordCursor(section)
+  const cursor = new RecordCursor(content)
   try {
     while (cursor.next()) {
       const answer = look(cursor.offsetDelta, head.baseTimestampMs + cursor.timestampDeltaMs)

@@ -67,10 +67,6 @@ export class Partition {
     return this.#log
   }
 
-  get producerCount(): number {
-    return this.#producers?.size ?? 0
-  }
-
   /** The log, opened if need be. */
   open(policy: TopicPolicy): Promise<Log | Refusal> {
     if (this.#gone) return Promise.resolve(goneRefusal())
@@ -129,12 +125,13 @@ export class Partition {
 
   async #prepare(next: Waiting): Promise<Buffer | ProduceRefusal> {
     try {
-      let batch: Buffer | Refusal = next.batch
+      let batch = next.batch
       if (needsRework(next.policy, batch)) {
         const judged = judgeBatch(batch, next.policy, this.#host.world.clock.nowMs())
         if (isRefusal(judged)) return judged
-        batch = await rework(next.policy, batch, judged, this.#host.world.clock.nowMs())
-        if (isRefusal(batch)) return batch
+        const reworked = await rework(next.policy, batch, judged, this.#host.world.clock)
+        if (isRefusal(reworked)) return reworked
+        batch = reworked
       }
       const refused = await this.#makeReady(next.policy)
       return refused ?? batch
@@ -338,6 +335,10 @@ export class Partition {
     }
     assert(this.#producers !== undefined, 'a ready partition knows its producers')
     return this.#producers
+  }
+
+  expireProducers(nowMs: number): void {
+    this.#producers?.expire(nowMs)
   }
 
   /** Resolves when every append made so far is committed or refused. */

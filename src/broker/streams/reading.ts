@@ -2,7 +2,7 @@
 // Promises: Kafka's bounds: what lies at or above the high watermark is not there yet; a refusal tells where the log is.
 // Does not know: long polls, fetch sessions, who may read.
 
-import { batchInflateBytesMax } from '../../base/limits.ts'
+import type { Clock } from '../../base/world.ts'
 import { forEachBatch, hasLogAppendTime, type BatchHead } from '../../log/batch.ts'
 import type { Batches, Log, Offset } from '../../log/store.ts'
 import { offset } from '../../log/store.ts'
@@ -45,8 +45,11 @@ const found = (at: number, timestampMs = -1): FoundOffset => ({ offset: at, time
 /** Kafka answers a search without result with -1, -1 and no epoch. */
 const nothing: FoundOffset = { offset: -1, timestampMs: -1, leaderEpoch: unknownEpoch }
 
-export async function findOffset(log: Log, spec: OffsetSpec): Promise<FoundOffset> {
-  if (typeof spec === 'object') return findTime(log, spec.timestampMs)
+/** What looking inside batches needs of the world. */
+type Turns = Pick<Clock, 'endOfTurn'>
+
+export async function findOffset(log: Log, spec: OffsetSpec, clock: Turns): Promise<FoundOffset> {
+  if (typeof spec === 'object') return findTime(log, spec.timestampMs, clock)
   switch (spec) {
     case 'earliest':
     case 'earliestLocal':
@@ -54,7 +57,7 @@ export async function findOffset(log: Log, spec: OffsetSpec): Promise<FoundOffse
     case 'latest':
       return found(log.committed)
     case 'maxTimestamp':
-      return findMaxTime(log)
+      return findMaxTime(log, clock)
     // No tier: nothing is remote, nothing waits for upload.
     case 'latestTiered':
     case 'earliestPending':
@@ -63,7 +66,7 @@ export async function findOffset(log: Log, spec: OffsetSpec): Promise<FoundOffse
 }
 
 /** The first record at or above `timestampMs`. */
-async function findTime(log: Log, timestampMs: number): Promise<FoundOffset> {
+async function findTime(log: Log, timestampMs: number, clock: Turns): Promise<FoundOffset> {
   const base = await log.findTime(timestampMs)
   if (base === undefined) return nothing
   let at = Math.max(base, log.start)
@@ -77,6 +80,7 @@ async function findTime(log: Log, timestampMs: number): Promise<FoundOffset> {
           head,
           timestampMs,
           log.start,
+          clock,
         )
         if (record !== undefined) return record
       }
@@ -88,7 +92,7 @@ async function findTime(log: Log, timestampMs: number): Promise<FoundOffset> {
 }
 
 /** The record with the greatest timestamp, the first of several. */
-async function findMaxTime(log: Log): Promise<FoundOffset> {
+async function findMaxTime(log: Log, clock: Turns): Promise<FoundOffset> {
   const base = await log.findMaxTime()
   if (base === undefined) return nothing
   if (base >= log.committed) await log.sync()
@@ -99,7 +103,8 @@ async function findMaxTime(log: Log): Promise<FoundOffset> {
   const [head, position] = first
   const batch = batches.chunks[0].subarray(position, position + head.bytes)
   return (
-    (await firstRecordAt(batch, head, head.maxTimestampMs, log.start)) ?? found(head.baseOffset, head.maxTimestampMs)
+    (await firstRecordAt(batch, head, head.maxTimestampMs, log.start, clock)) ??
+    found(head.baseOffset, head.maxTimestampMs)
   )
 }
 
@@ -116,12 +121,13 @@ async function firstRecordAt(
   head: BatchHead,
   timestampMs: number,
   start: Offset,
+  clock: Turns,
 ): Promise<FoundOffset | undefined> {
   if (hasLogAppendTime(head.attributes)) return found(Math.max(head.baseOffset, start), head.maxTimestampMs)
-  const cursor = await openBatch(batch, head, batchInflateBytesMax)
+  const opened = await openBatch(batch, head, clock)
   // A batch that cannot be opened still has a place and a time.
-  if (cursor === undefined) return found(Math.max(head.baseOffset, start), head.maxTimestampMs)
-  return cursor.find((offsetDelta, recordTimestampMs) => {
+  if (opened === undefined) return found(Math.max(head.baseOffset, start), head.maxTimestampMs)
+  return opened.find((offsetDelta, recordTimestampMs) => {
     const at = head.baseOffset + offsetDelta
     return recordTimestampMs >= timestampMs && at >= start ? found(at, recordTimestampMs) : undefined
   })

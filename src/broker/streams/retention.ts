@@ -1,0 +1,221 @@
+// Retention: drops what is older or more than a topic keeps, and the oldest of all when the disk's budget is passed.
+// Promises: whole segments only, from the start of a log, never above its high watermark; every dropped byte counted
+// with its reason. A round costs no more than a look at each log that may have something to drop.
+// Does not know: files; a log's segments and trim() do.
+
+import type { Timer, World } from '../../base/world.ts'
+import { logId, offset, type Log, type SegmentInfo, type Store } from '../../log/store.ts'
+import type { BrokerSettings } from '../broker-settings.ts'
+import type { Catalog, Topic } from '../catalog.ts'
+import { isRefusal } from '../errors.ts'
+import type { TopicPolicy } from '../topic-policy.ts'
+import type { Partitions } from './partitions.ts'
+import type { RoomLeft } from './room-left.ts'
+
+/** Logs that one round opens only to look at them: a start with many topics spreads over rounds. */
+const opensPerRound = 64
+const forgetProducersEveryMs = 600_000
+
+type Reason = 'age' | 'size' | 'budget'
+
+export interface RetentionHost {
+  readonly world: World
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly partitions: Partitions
+  readonly settings: BrokerSettings
+  readonly roomLeft: RoomLeft
+}
+
+export class Retention {
+  readonly #host: RetentionHost
+  #timer: Timer | undefined
+  #forgotAtMs = 0
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  constructor(host: RetentionHost) {
+    this.#host = host
+  }
+
+  start(): void {
+    if (this.#isClosed) return
+    const everyMs = this.#host.settings.number('log.retention.check.interval.ms')
+    this.#timer = this.#host.world.clock.after(everyMs, () => {
+      void this.round().finally(() => this.start())
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#timer?.cancel()
+    await this.#running
+  }
+
+  /** One look at everything; a round under way is joined. */
+  round(): Promise<void> {
+    this.#running ??= this.#round()
+      .catch((error: unknown) => this.#host.world.trace.error('retention failed', { why: String(error) }))
+      .finally(() => {
+        this.#running = undefined
+      })
+    return this.#running
+  }
+
+  async #round(): Promise<void> {
+    let opens = opensPerRound
+    for (const topic of this.#host.catalog.all()) {
+      if (topic.policy.retentionMs < 0 && topic.policy.retentionBytes < 0) continue
+      for (let index = 0; index < topic.partitions; index++) {
+        if (this.#isClosed) return
+        if (await this.#look(topic, index, opens > 0)) opens--
+      }
+    }
+    await this.#keepBudget()
+    this.#forgetProducers()
+  }
+
+  /** Producers that are never heard of again must not stay in memory. */
+  #forgetProducers(): void {
+    const nowMs = this.#host.world.clock.nowMs()
+    if (nowMs - this.#forgotAtMs < forgetProducersEveryMs) return
+    this.#forgotAtMs = nowMs
+    for (const partition of this.#host.partitions.all()) partition.expireProducers(nowMs)
+  }
+
+  /** Drops what one partition need not keep; true when its log had to be opened for it. */
+  async #look(topic: Topic, index: number, mayOpen: boolean): Promise<boolean> {
+    const partition = this.#host.partitions.seen(topic, index)
+    let log = partition?.log
+    const wasOpen = log !== undefined
+    if (log === undefined) {
+      // An empty log has nothing to drop; of any other only its segments tell.
+      if (!mayOpen || this.#host.store.bytesOf(logId(topic.id, index)) === 0) return false
+      const opened = await this.#host.partitions.of(topic, index)?.open(topic.policy)
+      if (opened === undefined || isRefusal(opened)) return true
+      log = opened
+    }
+    if (!log.failed) await this.#trim(log, topic.policy)
+    return !wasOpen
+  }
+
+  async #trim(log: Log, policy: TopicPolicy): Promise<void> {
+    const aged = expiredSegments(log, policy, this.#host.world.clock.nowMs())
+    await this.#drop(log, aged, 'age')
+    await this.#drop(log, excessSegments(log, policy), 'size')
+  }
+
+  /** Drops the `count` oldest segments. */
+  async #drop(log: Log, count: number, reason: Reason): Promise<void> {
+    if (count === 0) return
+    let segments = log.segments()
+    // The active segment goes only once it is closed.
+    if (count === segments.length) {
+      log.roll()
+      segments = log.segments()
+    }
+    const dropped = segments.slice(0, count).filter((segment) => segment.next <= log.committed)
+    const last = dropped.at(-1)
+    if (last === undefined || last.next <= log.start) return
+    const bytes = dropped.reduce((sum, segment) => sum + segment.bytes, 0)
+    try {
+      await log.trim(offset(last.next))
+    } catch (error) {
+      // The topic was deleted meanwhile, or the log failed: the next round sees.
+      this.#host.world.trace.warn('retention could not drop', { log: log.id, why: String(error) })
+      return
+    }
+    this.#host.roomLeft.askAgain()
+    const { trace } = this.#host.world
+    trace.count(`retention.${reason}.segments`, dropped.length)
+    trace.count(`retention.${reason}.bytes`, bytes)
+    trace.info('retention', { log: log.id, reason, segments: dropped.length, bytes, start: log.start })
+  }
+
+  // --- the budget ---
+
+  async #keepBudget(): Promise<void> {
+    const budget = this.#host.settings.number('retention.budget.bytes')
+    if (budget < 0) return
+    let over = this.#bytesOfAll() - budget
+    if (over <= 0) return
+    const logs = await this.#openAll()
+    for (const { log, segment } of oldestFirst(logs)) {
+      if (over <= 0 || this.#isClosed) break
+      const before = log.bytes
+      const count = log.segments().findIndex((one) => one.base === segment.base) + 1
+      await this.#drop(log, count, 'budget')
+      over -= before - log.bytes
+    }
+    if (over > 0) this.#host.world.trace.warn('retention budget still passed', { overBytes: over })
+  }
+
+  #bytesOfAll(): number {
+    let bytes = 0
+    for (const topic of this.#host.catalog.all()) {
+      for (let index = 0; index < topic.partitions; index++) {
+        const log = this.#host.partitions.seen(topic, index)?.log
+        bytes += log?.bytes ?? this.#host.store.bytesOf(logId(topic.id, index))
+      }
+    }
+    return bytes
+  }
+
+  async #openAll(): Promise<Log[]> {
+    const logs: Log[] = []
+    for (const topic of this.#host.catalog.all()) {
+      for (let index = 0; index < topic.partitions; index++) {
+        const partition = this.#host.partitions.of(topic, index)
+        if (partition === undefined) continue
+        if (partition.log === undefined && this.#host.store.bytesOf(partition.id) === 0) continue
+        const log = await partition.open(topic.policy)
+        if (!isRefusal(log)) logs.push(log)
+      }
+    }
+    return logs
+  }
+}
+
+/** How many of the oldest segments hold nothing younger than the topic keeps. */
+export function expiredSegments(log: Log, policy: TopicPolicy, nowMs: number): number {
+  if (policy.retentionMs < 0) return 0
+  return countWhile(log, (segment) => isExpired(segment, policy, nowMs))
+}
+
+/** A segment of records without timestamps never comes of age by them. */
+const isExpired = (segment: SegmentInfo, policy: TopicPolicy, nowMs: number): boolean =>
+  segment.maxTimestampMs >= 0 && nowMs - segment.maxTimestampMs > policy.retentionMs
+
+/** How many of the oldest segments can go while the log keeps at least its size. */
+export function excessSegments(log: Log, policy: TopicPolicy): number {
+  if (policy.retentionBytes < 0) return 0
+  let excess = log.bytes - policy.retentionBytes
+  return countWhile(log, (segment) => {
+    if (segment.bytes > excess) return false
+    excess -= segment.bytes
+    return true
+  })
+}
+
+/** Counts from the oldest on; an empty active segment and what is not committed are never counted. */
+function countWhile(log: Log, goes: (segment: SegmentInfo) => boolean): number {
+  let count = 0
+  for (const segment of log.segments()) {
+    if (segment.next === segment.base || segment.next > log.committed || !goes(segment)) break
+    count++
+  }
+  return count
+}
+
+/** All segments of `logs` in the order the budget takes them; a log's own stay in theirs. */
+function oldestFirst(logs: readonly Log[]): { readonly log: Log; readonly segment: SegmentInfo }[] {
+  const all = logs.flatMap((log) => {
+    // A log's segments go from its start, so none goes before an older one of its own.
+    let atLeastMs = -1
+    return log.segments().map((segment) => {
+      atLeastMs = Math.max(atLeastMs, segment.maxTimestampMs)
+      return { log, segment, ageMs: atLeastMs }
+    })
+  })
+  return all.filter(({ segment }) => segment.bytes > 0).sort((one, other) => one.ageMs - other.ageMs)
+}
