@@ -117,7 +117,7 @@ export function describeTopic(name: string, flags: KafkaFlags): Promise<void> {
       end - start,
       bytes === null ? '-' : bytesText(bytes),
     ])
-    await say(table(['PARTITION', 'LEADER', 'REPLICAS', 'IN SYNC', 'START', 'END', 'RECORDS ≤', 'SIZE'], rows))
+    await say(table(['PARTITION', 'LEADER', 'REPLICAS', 'IN SYNC', 'START', 'END', 'RECORDS', 'SIZE'], rows))
     await say(own.length === 0 ? '\nAll settings have their defaults.\n' : '\n' + settingsTable(own))
   })
 }

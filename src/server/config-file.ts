@@ -28,14 +28,17 @@ export function readConfigFile(disk: Disk, path: string): Layer | ConfigProblems
       }),
     }
   }
-  const parsed = v.safeParse(schema, document.toJS() ?? {})
+  const value: unknown = document.toJS() ?? {}
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    return { problems: [`${path}: must be a map of options (${[...keys, 'settings'].join(', ')})`] }
+  }
+  const parsed = v.safeParse(schema, value)
   if (!parsed.success) return { problems: parsed.issues.map((issue) => issueLine(path, issue)) }
   return layerOf(path, parsed.output)
 }
 
 function issueLine(path: string, issue: v.BaseIssue<unknown>): string {
   const key = issue.path?.map((item) => String(item.key)).join('.') ?? ''
-  if (issue.path === undefined) return `${path}: must be a map of options (${[...keys, 'settings'].join(', ')})`
   if (issue.type === 'strict_object') {
     return `${path}: ${key}: there is no such option; there are ${[...keys, 'settings'].join(', ')}`
   }
