@@ -1,13 +1,11 @@
-// The storage port on a local disk: the data folder, its lock and identity, and the logs in it.
-// Promises: the port's Store; one process at a time in a folder; a folder of a newer format is refused.
-// Does not know: topics, protocols. Writing is the writer's, files are the segments'.
+// The storage port on a local disk: the logs of a data folder, and what each of the port's verbs sets going.
+// Promises: the port's Store; one process at a time in a folder; creates, deletes and trims are journalled.
+// Does not know: topics, protocols. Writing is the writer's, files are the segments', promises are the journal's.
 
 import { assert } from '../../base/assert.ts'
-import type { World } from '../../base/world.ts'
 import {
   AppendFailure,
   type AppendEntry,
-  type AppendFailureKind,
   type Log,
   type LogId,
   type LogSettings,
@@ -15,17 +13,20 @@ import {
   type Store,
   type StoreUsage,
 } from '../../log/store.ts'
-import { FileSlots } from './file-slots.ts'
-import { openIdentity } from './identity.ts'
+import { Checkpointer, type CheckpointerHost } from './checkpointer.ts'
+import { FolderSync } from './folder-sync.ts'
+import type { Item } from './item.ts'
+import { encodeCheckpoint, type LogCheckpoint } from './journal/checkpoint.ts'
+import { readJournal } from './journal/replay.ts'
+import { JournalQueue, type JournalQueueHost } from './journal-queue.ts'
 import { layout } from './layout.ts'
+import { type LocalWorld, openFolder, type Opened, promisedOf } from './opening.ts'
 import { localSettings, type LocalSettings, type LocalStoreOptions } from './options.ts'
 import { Partition, type PartitionHost } from './partition.ts'
-import type { SegmentWorld } from './segment.ts'
+import { digest, recoverChain } from './recovery.ts'
 import { SegmentChain } from './segment-chain.ts'
 import { TailBudget } from './tail.ts'
-import { Writer } from './writer.ts'
-
-export type LocalWorld = Pick<World, 'clock' | 'random' | 'disk' | 'trace'>
+import { appendFailure, Writer, type WriterHost } from './writer.ts'
 
 export interface LocalStore extends Store {
   /** Given to the data folder when it was made. */
@@ -38,99 +39,193 @@ export async function openLocalStore(world: LocalWorld, options: LocalStoreOptio
   const lock = world.disk.lock(layout.lock(settings.path))
   if ('heldBy' in lock) throw new AppendFailure('closed', `${settings.path} is in use by ${lock.heldBy}`)
   try {
-    const clusterId = await openIdentity(world, settings.path)
-    world.disk.removeFolder(layout.scratch(settings.path))
-    for (const part of [layout.logs, layout.journal, layout.scratch]) world.disk.makeFolder(part(settings.path))
-    return new Local(world, settings, clusterId, lock)
+    return new Local(world, settings, await openFolder(world, settings), lock)
   } catch (error) {
     lock.release()
     throw error
   }
 }
 
-class Local implements LocalStore, PartitionHost {
+/** Writer epochs of one opening of the store, below those of the next. */
+const epochsPerGeneration = 65_536
+
+class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, CheckpointerHost {
   readonly clusterId: string
   readonly tails: TailBudget
+  readonly folder: FolderSync
   readonly #world: LocalWorld
   readonly #settings: LocalSettings
+  readonly #opened: Opened
   readonly #lock: { release(): void }
-  readonly #segments: SegmentWorld
+  readonly #queue: JournalQueue
   readonly #writer: Writer
-  readonly #ids = new Set<LogId>()
+  readonly #checkpointer: Checkpointer
   readonly #scratchIds = new Set<LogId>()
   readonly #open = new Map<LogId, Partition>()
-  #isClosed = false
+  readonly #opening = new Map<LogId, Promise<Partition>>()
+  #lowSequence: number
+  #closing: Promise<void> | undefined
+  #fatal: AppendFailure | undefined
 
-  constructor(world: LocalWorld, settings: LocalSettings, clusterId: string, lock: { release(): void }) {
+  constructor(world: LocalWorld, settings: LocalSettings, opened: Opened, lock: { release(): void }) {
     this.#world = world
     this.#settings = settings
+    this.#opened = opened
     this.#lock = lock
-    this.clusterId = clusterId
+    this.#lowSequence = opened.lowSequence
+    this.clusterId = opened.clusterId
     this.tails = new TailBudget(settings.cacheBytesMax, settings.cacheBytesPerLogMax)
-    this.#segments = { disk: world.disk, slots: new FileSlots(world.disk, settings.openFilesMax), loaded: new Set() }
-    this.#writer = new Writer(world)
-    for (const { name, isFolder } of world.disk.list(layout.logs(settings.path))) {
-      if (isFolder) this.#ids.add(name as LogId)
-    }
+    this.folder = new FolderSync(world.disk, layout.logs(settings.path))
+    this.#queue = new JournalQueue(opened.journal, this)
+    this.#writer = new Writer(world, this, this.#queue)
+    this.#checkpointer = new Checkpointer(this, opened.journal)
   }
 
   list(): readonly LogId[] {
-    return [...this.#ids]
+    return [...this.#opened.ids]
   }
 
   async create(logs: readonly { readonly id: LogId; readonly settings: LogSettings }[]): Promise<void> {
-    if (this.#isClosed) throw closed('the store is closed')
+    this.#refuseWhenClosed()
+    const kept: LogId[] = []
     for (const { id, settings } of logs) {
-      assert(!this.#ids.has(id), `${id} is created once`)
-      this.#world.disk.makeFolder(this.#folder(id, settings))
+      assert(!this.#opened.ids.has(id) && !this.#scratchIds.has(id), `${id} is created once`)
       if (settings.durability === 'scratch') this.#scratchIds.add(id)
-      this.#ids.add(id)
+      else kept.push(id)
     }
-    await this.#world.disk.syncFolder(layout.logs(this.#settings.path))
+    const make = (sequence: number): void => {
+      for (const { id } of logs) this.#makeLog(id)
+      if (kept.length > 0) this.folder.dirtyAt(sequence)
+    }
+    if (kept.length === 0) return make(0)
+    try {
+      await this.#queue.promise(
+        kept.map((id) => ({ kind: 'create', id })),
+        make,
+      )
+    } catch (error) {
+      for (const { id } of logs) this.#scratchIds.delete(id)
+      throw error
+    }
   }
 
-  #folder(id: LogId, settings: LogSettings): string {
-    return settings.durability === 'scratch'
-      ? layout.scratchLog(this.#settings.path, id)
-      : layout.log(this.#settings.path, id)
+  #makeLog(id: LogId): void {
+    this.#opened.ids.add(id)
+    this.#world.disk.makeFolder(this.#folderOf(id))
+  }
+
+  #folderOf(id: LogId): string {
+    const { path } = this.#settings
+    return this.#scratchIds.has(id) ? layout.scratchLog(path, id) : layout.log(path, id)
   }
 
   async open(id: LogId, settings: LogSettings, endAtLeast: Offset = 0 as Offset): Promise<Log> {
-    if (this.#isClosed) throw closed('the store is closed')
+    this.#refuseWhenClosed()
     const known = this.#open.get(id)
-    if (known !== undefined) {
+    if (known === undefined) {
+      const opening = this.#opening.get(id) ?? this.#openFirst(id, settings)
+      this.#opening.set(id, opening)
+      await opening.finally(() => this.#opening.delete(id))
+    } else {
       known.epoch++
       known.settings = settings
-      return known
     }
-    if (!this.#ids.has(id)) throw closed(`${id} is not there`)
-    const chain = new SegmentChain(this.#segments, this.#folder(id, settings))
-    await chain.recover(undefined, 0 as Offset, settings, this.#world.clock.nowMs())
-    const start = chain.segments.at(0)?.base ?? (0 as Offset)
-    const end = Math.max(chain.segments.length === 0 ? 0 : chain.next, start, endAtLeast) as Offset
-    if (chain.segments.length === 0 || end > chain.next) chain.begin(end)
-    const partition = new Partition(this, id, settings, chain, { epoch: 1, start })
-    this.#open.set(id, partition)
+    const partition = this.#open.get(id)
+    if (partition === undefined) throw closed(`${id} is deleted`)
+    if (endAtLeast > partition.end) await this.#leaveGap(partition, endAtLeast)
     return partition
   }
 
-  async delete(ids: readonly LogId[]): Promise<void> {
-    if (this.#isClosed) throw closed('the store is closed')
-    for (const id of ids) {
-      const partition = this.#open.get(id)
-      this.#open.delete(id)
-      this.#ids.delete(id)
-      if (partition !== undefined) this.#close(partition, `${id} is deleted`)
-      for (const folder of [layout.log, layout.scratchLog])
-        this.#world.disk.removeFolder(folder(this.#settings.path, id))
-    }
-    await this.#world.disk.syncFolder(layout.logs(this.#settings.path))
+  async #openFirst(id: LogId, settings: LogSettings): Promise<Partition> {
+    if (!this.#opened.ids.has(id)) throw closed(`${id} is not there`)
+    const damage = this.#opened.damaged.get(id)
+    if (damage !== undefined) throw damage.error
+    const isScratch = this.#scratchIds.has(id)
+    assert(isScratch === (settings.durability === 'scratch'), `${id}: a log is scratch from its creation or never`)
+    const known = this.#opened.closed.get(id)
+    const chain = this.#opened.chains.get(id) ?? (await this.#recover(id, settings, known))
+    const start = Math.max(known?.start ?? 0, chain.segments[0].base) as Offset
+    const epoch = this.#opened.generation * epochsPerGeneration + 1
+    const partition = new Partition(this, id, settings, chain, { epoch, start })
+    if (!this.#opened.ids.has(id)) throw closed(`${id} is deleted`)
+    this.#open.set(id, partition)
+    if (!isScratch) this.#opened.chains.set(id, chain)
+    return partition
   }
 
-  #close(partition: Partition, why: string): void {
-    partition.failure = closed(why)
-    this.#writer.refuseAll(partition, partition.failure)
-    partition.chain.close()
+  #recover(id: LogId, settings: LogSettings, known: LogCheckpoint | undefined): Promise<SegmentChain> {
+    const { segments } = this.#opened
+    return recoverChain(segments, this.#folderOf(id), promisedOf(known), settings, this.#world.clock.nowMs())
+  }
+
+  /** Somebody refers to offsets that the log lost: they are never given again, and a new segment's name says so. */
+  async #leaveGap(partition: Partition, end: Offset): Promise<void> {
+    await partition.landed()
+    if (end <= partition.end) return
+    assert(partition.queue.length === 0, `${partition.id}: a gap is left while nothing is on its way`)
+    partition.chain.begin(end)
+    partition.end = end
+    partition.commitTo(end)
+    partition.letGo()
+    await this.#promiseSynced(partition)
+  }
+
+  /** Syncs the segments, and has the journal say so: from then on what they hold is promised. */
+  async #promiseSynced(partition: Partition): Promise<void> {
+    await this.syncPartition(partition)
+    if (this.#scratchIds.has(partition.id)) return
+    const { id, chain } = partition
+    await this.#queue.promise([{ kind: 'landed', id, ...chain.promisedEnd() }], () => {})
+  }
+
+  async delete(ids: readonly LogId[]): Promise<void> {
+    this.#refuseWhenClosed()
+    const kept = ids.filter((id) => this.#opened.ids.has(id) && !this.#scratchIds.has(id))
+    const removed: Promise<void>[] = []
+    const remove = (sequence: number): void => {
+      for (const id of ids) removed.push(this.#remove(id, sequence))
+    }
+    if (kept.length === 0) remove(Infinity)
+    else
+      await this.#queue.promise(
+        kept.map((id) => ({ kind: 'delete', id })),
+        remove,
+      )
+    await Promise.all(removed)
+  }
+
+  /** The delete is promised: nobody sees the log any more, and its files go as soon as nobody writes them. */
+  async #remove(id: LogId, sequence: number): Promise<void> {
+    const { ids, closed: known, chains, damaged } = this.#opened
+    const folder = this.#folderOf(id)
+    const partition = this.#open.get(id)
+    const isScratch = this.#scratchIds.delete(id)
+    ids.delete(id)
+    known.delete(id)
+    damaged.delete(id)
+    const chain = partition?.chain ?? chains.get(id)
+    chains.delete(id)
+    this.#open.delete(id)
+    if (!isScratch) this.folder.hold(id, sequence)
+    if (partition !== undefined) {
+      this.#end(partition, closed(`${id} is deleted`))
+      await partition.free()
+    }
+    try {
+      chain?.removeAll()
+      this.#world.disk.removeFolder(folder)
+    } catch (error) {
+      // The journal keeps its delete, so that the next start removes what is left.
+      this.#world.trace.error('log not removed', { log: id, why: String(error) })
+      return
+    }
+    if (!isScratch) this.folder.release(id)
+  }
+
+  #end(partition: Partition, why: AppendFailure): void {
+    partition.failure = why
+    this.#writer.refuseWaiting(partition, why)
+    this.#writer.forget(partition)
     partition.letGo()
     partition.tell()
   }
@@ -141,65 +236,184 @@ class Local implements LocalStore, PartitionHost {
   }
 
   #judge(entries: readonly AppendEntry[]): AppendFailure | undefined {
-    if (this.#isClosed) return closed('the store is closed')
-    const ends = new Map<Log, number>()
+    if (this.#closing !== undefined) return closed('the store is closed')
+    if (this.#fatal !== undefined) return this.#fatal
+    const ends = entries.length > 1 ? new Map<Log, number>() : undefined
     for (const { log, epoch, expectedEnd, offsets } of entries) {
       assert(log instanceof Partition && offsets > 0, `${log.id}: a batch for a log of this store takes offsets`)
       if (log.failure !== undefined) return log.failure
-      if (epoch !== log.epoch) return refusal('fenced', `${log.id}: epoch ${epoch} is not ${log.epoch}`)
-      const end = ends.get(log) ?? log.end
-      if (expectedEnd !== end) return refusal('fenced', `${log.id}: its end is ${end}, not ${expectedEnd}`)
-      ends.set(log, end + offsets)
+      if (epoch !== log.epoch) return fenced(`${log.id}: epoch ${epoch} is not ${log.epoch}`)
+      const end = ends?.get(log) ?? log.end
+      if (expectedEnd !== end) return fenced(`${log.id}: its end is ${end}, not ${expectedEnd}`)
+      if (log.isStuck) return new AppendFailure('full', `${log.id}: the disk is full`)
+      ends?.set(log, end + offsets)
     }
     return undefined
   }
 
-  commitTrim(partition: Partition, to: Offset): Promise<void> {
-    partition.trimmed(to)
-    return Promise.resolve()
+  onJournalled(items: readonly Item[]): void {
+    this.#writer.onJournalled(items)
+  }
+
+  onRefused(item: Item, why: AppendFailure): void {
+    this.#writer.refuse(item, why)
+  }
+
+  onJournalFull(): void {
+    this.#checkpointer.nudge(true)
+  }
+
+  onRoom(isRecycled: boolean): void {
+    // Held by logs that cannot be synced: it stays full until they are reopened or deleted.
+    if (!isRecycled) this.#queue.refuse(new AppendFailure('full', 'the journal is full'), true)
+    this.#writer.pump()
+  }
+
+  onJournalIdle(): void {
+    if (this.#opened.journal.isFilling) this.#checkpointer.nudge()
+    this.#writer.pump()
+  }
+
+  onDirty(): void {
+    this.#checkpointer.nudge()
+  }
+
+  /** A failed sync of the journal is never tried again: the process has to stop. */
+  onJournalFailed(error: unknown): void {
+    const why = error instanceof Error ? error : new Error(String(error))
+    this.#fatal ??= new AppendFailure('io', `the journal failed: ${why.message}`)
+    this.#world.trace.error('journal failed', { why: why.message })
+    this.#queue.stop(this.#fatal)
+    for (const partition of this.#open.values()) this.#writer.failLog(partition, this.#fatal)
+    this.#settings.onFatal(why)
+  }
+
+  onFailure(error: unknown): void {
+    this.onJournalFailed(error)
+  }
+
+  *chains(): Iterable<readonly [LogId, SegmentChain]> {
+    yield* this.#opened.chains
+  }
+
+  pinnedSince(): number {
+    let since = this.folder.heldSince()
+    for (const damage of this.#opened.damaged.values()) since = Math.min(since, damage.since)
+    return since
+  }
+
+  async syncChain(id: LogId, chain: SegmentChain): Promise<void> {
+    try {
+      await chain.sync()
+    } catch (error) {
+      const partition = this.#open.get(id)
+      if (partition !== undefined && partition.chain === chain) this.#writer.failLog(partition, appendFailure(error))
+    }
+  }
+
+  async writeCheckpoint(low: number, isClean = false): Promise<void> {
+    const { generation, ids, closed: known, chains } = this.#opened
+    const logs = new Map<LogId, LogCheckpoint>()
+    for (const id of ids) {
+      if (this.#scratchIds.has(id)) continue
+      const chain = chains.get(id)
+      const last = known.get(id)
+      const start = this.#open.get(id)?.start ?? last?.start ?? (0 as Offset)
+      if (chain !== undefined) logs.set(id, { start, synced: chain.synced, bytes: chain.bytes })
+      else if (last !== undefined) logs.set(id, last)
+    }
+    const content = encodeCheckpoint({ generation, lowSequence: low, isClean, logs })
+    await this.#world.disk.replaceFile(layout.checkpoint(this.#settings.path), content)
+    this.#lowSequence = low
+  }
+
+  async commitTrim(partition: Partition, to: Offset): Promise<void> {
+    const { id } = partition
+    if (this.#scratchIds.has(id)) return partition.trimmed(to)
+    await this.#queue.promise([{ kind: 'trim', id, start: to }], () => partition.trimmed(to))
   }
 
   async syncPartition(partition: Partition): Promise<void> {
-    await this.#writer.idle()
-    await partition.chain.sync()
+    await partition.landed()
+    if (partition.failure !== undefined) throw partition.failure
+    await this.syncChain(partition.id, partition.chain)
+    if (partition.failed) throw partition.failure
   }
 
-  configurePartition(partition: Partition, settings: LogSettings): Promise<void> {
+  async configurePartition(partition: Partition, settings: LogSettings): Promise<void> {
+    const { durability } = partition.settings
+    assert((durability === 'scratch') === (settings.durability === 'scratch'), `${partition.id} stays scratch or kept`)
     partition.settings = settings
-    return Promise.resolve()
+    if (durability !== 'os' || settings.durability !== 'commit') return
+    partition.isSwitching = true
+    await this.#promiseSynced(partition)
+    partition.isSwitching = false
   }
 
-  reopenPartition(partition: Partition): Promise<void> {
-    partition.failure = undefined
+  /** What was committed is found again: in the segments as far as they are whole, else in the journal. */
+  async reopenPartition(partition: Partition): Promise<void> {
+    const { id, failure } = partition
+    if (failure?.kind === 'closed' || this.#fatal !== undefined) throw this.#fatal ?? failure
     partition.epoch++
-    return Promise.resolve()
+    if (failure === undefined) return
+    await partition.free()
+    await this.#queue.settled()
+    const before = partition.chain
+    before.close()
+    const replay = readJournal(this.#world.disk, layout.journal(this.#settings.path), this.#lowSequence)
+    const promised = digest(undefined, replay).logs.get(id) ?? promisedOf(undefined)
+    Object.assign(promised, { start: partition.start, synced: before.synced })
+    const { segments } = this.#opened
+    const limits = { ...partition.settings, endAtMost: partition.committed }
+    const chain = await recoverChain(segments, this.#folderOf(id), promised, limits, this.#world.clock.nowMs())
+    if (before.syncFailure !== undefined) await chain.rewriteUnsynced()
+    if (chain.next < partition.committed) chain.begin(partition.committed)
+    if (!this.#scratchIds.has(id)) this.#opened.chains.set(id, chain)
+    partition.recovered(chain)
   }
 
   usage(): StoreUsage {
     let usedBytes = 0
-    for (const id of this.#ids) usedBytes += this.bytesOf(id)
+    for (const id of this.#opened.ids) usedBytes += this.bytesOf(id)
     return { usedBytes, freeBytes: this.#world.disk.freeBytes(this.#settings.path) }
   }
 
   bytesOf(id: LogId): number {
-    return this.#open.get(id)?.bytes ?? 0
+    const chain = this.#open.get(id)?.chain ?? this.#opened.chains.get(id)
+    return chain?.bytes ?? this.#opened.closed.get(id)?.bytes ?? 0
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    await this.#writer.idle()
-    for (const partition of this.#open.values()) {
-      await partition.chain.sync()
-      this.#close(partition, 'the store is closed')
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#fatal === undefined) await this.#writer.idle()
+    await this.#checkpointer.stop()
+    const { journal, chains, segments } = this.#opened
+    if (this.#fatal === undefined) {
+      for (const [id, chain] of chains) if (chain.syncFailure === undefined) await this.syncChain(id, chain)
+      await this.folder.sync()
+      const low = this.#checkpointer.low()
+      await this.writeCheckpoint(low, low === journal.nextSequence)
     }
-    this.#segments.slots.closeAll()
+    for (const partition of this.#open.values()) this.#end(partition, closed('the store is closed'))
+    this.#writer.close()
+    this.#queue.stop(closed('the store is closed'))
+    journal.close()
+    segments.slots.closeAll()
     this.#lock.release()
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closing !== undefined) throw closed('the store is closed')
+    if (this.#fatal !== undefined) throw this.#fatal
   }
 }
 
-function refusal(kind: AppendFailureKind, why: string): AppendFailure {
-  return new AppendFailure(kind, why)
+function fenced(why: string): AppendFailure {
+  return new AppendFailure('fenced', why)
 }
 
 function closed(why: string): AppendFailure {

@@ -24,7 +24,7 @@ export type LocalSettings = Required<LocalStoreOptions>
 
 export function localSettings(options: LocalStoreOptions): LocalSettings {
   const settings = {
-    journalBytesMax: 256 * MiB,
+    journalBytesMax: 128 * MiB,
     cacheBytesMax: 128 * MiB,
     cacheBytesPerLogMax: 16 * MiB,
     openFilesMax: 512,
@@ -37,7 +37,7 @@ export function localSettings(options: LocalStoreOptions): LocalSettings {
 
 /** Journal files are a share of the journal, so that it is given back in pieces. */
 export const journalFileBytesMin = 256 * KiB
-export const journalFileBytesMax = 32 * MiB
+export const journalFileBytesMax = 16 * MiB
 /** The journal is made longer by this much at a time: within it a sync writes no metadata. */
 export const journalGrowBytes = MiB
 /** Bytes of batches in one journal entry; more wait for the next cycle. One append may be larger. */
@@ -51,6 +51,8 @@ export const writeNowBytesMax = 512 * KiB
 export const writeBytesMax = 8 * MiB
 /** From this much waiting in one log on, a commit syncs the segment itself instead of writing all of it twice. */
 export const largeBytesMin = 512 * KiB
+/** How long a log waits before what the journal promised is tried in its segment again, after a full disk. */
+export const stuckRetryMs = 500
 /** A log that has more than this unsynced is synced in the background, so that a start scans little. */
 export const unsyncedBytesMax = 256 * MiB
 
@@ -66,3 +68,6 @@ export const loadedIndexesMax = 256
 export const hintsMax = 64
 /** A batch smaller than this that pins a buffer four times its size is copied out of it. */
 export const copyBytesMax = 32 * KiB
+/** For logs that recovery completes before somebody opens them with settings of their own (Kafka's defaults). */
+export const defaultSegmentBytesMax = 1024 * MiB
+export const defaultIndexIntervalBytes = 4 * KiB

@@ -5,8 +5,7 @@
 import { assert } from '../../base/assert.ts'
 import { lastOffsetDeltaAt, baseOffsetAt, maxTimestampAt, patchBatch } from '../../log/batch.ts'
 import {
-  AppendFailure,
-  type AppendFailureKind,
+  type AppendFailure,
   type Batches,
   type Log,
   type LogId,
@@ -51,12 +50,14 @@ export class Partition implements Log {
   readonly queue: Item[] = []
   /** A write or a sync of this log's segment is under way off the loop. */
   isBusy = false
-  /** The lowest journal entry whose batches are not known to be synced in the segments. */
-  dirtySince = Infinity
-  /** The same for what comes after the sync under way. */
-  dirtyAfterSync = Infinity
+  /** The disk had no room for what the journal promised already: nothing more is taken until it has. */
+  isStuck = false
+  /** On the way from `os` to `commit`: what lies below is not promised yet. */
+  isSwitching = false
   readonly #host: PartitionHost
   readonly #watchers = new Set<() => void>()
+  #freeing: (() => void)[] = []
+  #landing: { readonly end: Offset; resolve(): void }[] = []
   readonly #written = (): Offset => this.chain.next
 
   constructor(
@@ -70,6 +71,7 @@ export class Partition implements Log {
     this.id = id
     this.settings = settings
     this.chain = chain
+    this.adopt(chain)
     this.epoch = at.epoch
     this.start = at.start
     this.end = chain.next
@@ -102,6 +104,53 @@ export class Partition implements Log {
     return this.queue.at(-1)
   }
 
+  /** The lowest journal entry with batches that are not in the segments yet. */
+  #pendingSince(): number {
+    for (const { state, sequence } of this.queue) {
+      if (state === 'journalling' || state === 'committed') return sequence
+    }
+    return Infinity
+  }
+
+  /** Segments recovered anew take the place of those that failed. */
+  adopt(chain: SegmentChain): void {
+    this.chain = chain
+    chain.pendingSince = () => this.#pendingSince()
+  }
+
+  /** After a failure: all that is committed is in these segments, and appends go on from their end. */
+  recovered(chain: SegmentChain): void {
+    assert(chain.next >= this.committed, `${this.id}: what was committed is there again`)
+    this.queue.length = 0
+    this.adopt(chain)
+    this.letGo()
+    this.end = chain.next
+    this.committed = chain.next
+    this.letGo()
+    this.failure = undefined
+    this.isStuck = false
+    this.tell()
+  }
+
+  /** Resolves when all that was taken before the call is in the segments or refused. */
+  landed(): Promise<void> {
+    const { end } = this
+    if (this.chain.next >= end || this.queue.length === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#landing.push({ end, resolve }))
+  }
+
+  /** The queue moved: tells who waits for it. */
+  moved(): void {
+    if (this.#landing.length === 0) return
+    const waiting = this.#landing
+    this.#landing = []
+    for (const waiter of waiting) {
+      if (this.queue.length === 0 || this.failed || waiter.end <= this.chain.next || waiter.end > this.end)
+        waiter.resolve()
+      else this.#landing.push(waiter)
+    }
+  }
+
   /** All below `to` is committed from now on. */
   commitTo(to: Offset): void {
     assert(to >= this.committed && to <= this.end, `${this.id}: committed only rises, up to the end`)
@@ -118,8 +167,19 @@ export class Partition implements Log {
     this.end = to
   }
 
-  fail(kind: AppendFailureKind, why: string): void {
-    this.failure ??= new AppendFailure(kind, why)
+  fail(failure: AppendFailure): void {
+    this.failure ??= failure
+  }
+
+  /** Resolves when no work off the loop is under way on its files. */
+  free(): Promise<void> {
+    return this.isBusy ? new Promise((resolve) => this.#freeing.push(resolve)) : Promise.resolve()
+  }
+
+  freed(): void {
+    const waiting = this.#freeing
+    this.#freeing = []
+    for (const resolve of waiting) resolve()
   }
 
   tell(): void {

@@ -6,8 +6,9 @@ import { assert } from '../../base/assert.ts'
 import { baseOffsetAt, batchHeadBytes, maxTimestampAt, readBatchHead, batchCrcHolds } from '../../log/batch.ts'
 import { CorruptLog, type Batches, type LogSettings, type Offset, type SegmentInfo } from '../../log/store.ts'
 import { segmentBase } from './layout.ts'
-import { readBytesMax, readBytesMin } from './options.ts'
-import { chunkLast, Segment, type SegmentWorld } from './segment.ts'
+import { gathered } from './gather.ts'
+import { readBytesMax, readBytesMin, scanBytes } from './options.ts'
+import { chunkLast, type ForeignTest, noneForeign, Segment, type SegmentWorld } from './segment.ts'
 
 /** A batch with its place, on its way into a segment. */
 export interface Placed {
@@ -35,6 +36,17 @@ export class SegmentChain {
   #isFolderChanged = false
   #rollBefore: Offset | undefined
   #syncing: Promise<SyncedEnd> | undefined
+  /** The lowest journal entry whose batches are not known to be on the medium here. */
+  dirtySince = Infinity
+  /** Up to here everything is on the medium. */
+  synced: SyncedEnd | undefined
+  /** Written since the last sync began. */
+  unsyncedBytes = 0
+  #dirtyAfterSync = Infinity
+  /** The lowest journal entry whose batches are still on their way into the segments. */
+  pendingSince: () => number = () => Infinity
+  /** A sync that failed is never tried again: what the kernel did with the bytes is not known. */
+  syncFailure: unknown
 
   constructor(world: SegmentWorld, folder: string) {
     this.#world = world
@@ -58,18 +70,19 @@ export class SegmentChain {
     return bytes
   }
 
-  get unsyncedBytes(): number {
-    let bytes = 0
-    for (const segment of this.segments) bytes += segment.bytes - segment.syncedBytes
-    return bytes
-  }
-
   /**
    * What the folder holds. Below `synced` it is trusted; above, it is read, and cut at the first batch that is not
    * whole or, between two segments, at the first offset that is missing: what was lost there was not promised, or is
    * in the journal. Segments that end below `start` are removed.
    */
-  async recover(synced: SyncedEnd | undefined, start: Offset, settings: LogSettings, nowMs: number): Promise<void> {
+  async recover(
+    synced: SyncedEnd | undefined,
+    start: Offset,
+    settings: LogSettings,
+    nowMs: number,
+    isForeign: ForeignTest = noneForeign,
+  ): Promise<void> {
+    this.synced = synced
     const bases = this.#bases()
     while (bases.length > 1 && bases[1] <= start) this.#removeLeftover(bases.shift() as Offset)
     const firstChanged = synced?.base ?? (0 as Offset)
@@ -87,7 +100,7 @@ export class SegmentChain {
       const trusted = synced !== undefined && base === synced.base ? synced.position : 0
       if (fileBytes < trusted)
         throw new CorruptLog(`${this.folder}: ${segment.path}.log ends at ${fileBytes}, ${trusted} bytes were promised`)
-      const valid = await segment.recover(trusted, fileBytes, settings.indexIntervalBytes)
+      const valid = await segment.recover(trusted, fileBytes, settings.indexIntervalBytes, isForeign)
       segment.syncedBytes = trusted
       this.segments.push(segment)
       if (valid < fileBytes) segment.cutToAccounted()
@@ -219,6 +232,7 @@ export class SegmentChain {
     active.bornMs ??= nowMs
     for (const { batch, base, next, maxTimestampMs } of run) {
       assert(base >= active.next, `${active.path}: offsets rise`)
+      this.unsyncedBytes += batch.length
       active.account(batch.length, next, maxTimestampMs, settings.indexIntervalBytes)
     }
   }
@@ -232,6 +246,17 @@ export class SegmentChain {
     }
   }
 
+  promisedEnd(): SyncedEnd {
+    assert(this.synced !== undefined, `${this.folder} was synced`)
+    return this.synced
+  }
+
+  /** A journal entry holds batches for this log. */
+  dirtyAt(sequence: number): void {
+    this.dirtySince = Math.min(this.dirtySince, sequence)
+    this.#dirtyAfterSync = Math.min(this.#dirtyAfterSync, sequence)
+  }
+
   /** All that is written at the call is on the medium when it resolves: data, file names, indexes saved. */
   sync(): Promise<SyncedEnd> {
     const after = this.#syncing ?? Promise.resolve(undefined)
@@ -242,27 +267,55 @@ export class SegmentChain {
   }
 
   async #syncAll(): Promise<SyncedEnd> {
+    if (this.syncFailure !== undefined) throw this.syncFailure
     const last = this.active
     const reached = { base: last.base, position: last.bytes, next: last.next }
+    this.#dirtyAfterSync = this.pendingSince()
+    this.unsyncedBytes = 0
     // A copy: a trim may take segments away meanwhile.
     const segments = [...this.segments]
-    for (const segment of segments) {
-      const { bytes } = segment
-      if (segment.syncedBytes === bytes) continue
+    try {
+      for (const segment of segments) await this.#syncSegment(segment)
+      if (last.isActive) last.saveIndexes()
+      if (this.#isFolderChanged) {
+        this.#isFolderChanged = false
+        await this.#world.disk.syncFolder(this.folder)
+      }
+    } catch (error) {
+      this.syncFailure = error
+      throw error
+    }
+    this.dirtySince = this.#dirtyAfterSync
+    this.synced = reached
+    return reached
+  }
+
+  async #syncSegment(segment: Segment): Promise<void> {
+    const { bytes } = segment
+    if (segment.syncedBytes === bytes || segment.isRemoved) return
+    const file = this.#world.slots.hold(segment.slot)
+    try {
+      await file.sync()
+    } finally {
+      this.#world.slots.release(segment.slot)
+    }
+    segment.syncedBytes = Math.max(segment.syncedBytes, bytes)
+  }
+
+  /** After a failed sync: what the kernel may have dropped is written once more, so that a later sync means it. */
+  async rewriteUnsynced(): Promise<void> {
+    for (const segment of this.segments) {
       const file = this.#world.slots.hold(segment.slot)
       try {
-        await file.sync()
+        for (let at = segment.syncedBytes; at < segment.bytes; at += scanBytes) {
+          const piece = Buffer.allocUnsafe(Math.min(scanBytes, segment.bytes - at))
+          await file.read(piece, at)
+          await file.write([piece], at)
+        }
       } finally {
         this.#world.slots.release(segment.slot)
       }
-      segment.syncedBytes = Math.max(segment.syncedBytes, bytes)
     }
-    if (last.isActive) last.saveIndexes()
-    if (this.#isFolderChanged) {
-      this.#isFolderChanged = false
-      await this.#world.disk.syncFolder(this.folder)
-    }
-    return reached
   }
 
   /** As the port's read, from the files. */
@@ -383,5 +436,5 @@ function selectBatches(
 function chunksOf(run: readonly Placed[]): Buffer[] {
   const chunks: Buffer[] = []
   for (const { batch } of run) chunks.push(batch)
-  return chunks
+  return gathered(chunks)
 }

@@ -22,6 +22,11 @@ export interface SegmentWorld {
 
 export const noTimestampMs = -1
 
+/** Whether an unsynced batch is another than the one that the journal has at its offset. */
+export type ForeignTest = (base: Offset, chunk: Buffer, at: number) => boolean
+
+export const noneForeign: ForeignTest = () => false
+
 export class Segment {
   readonly base: Offset
   readonly path: string
@@ -37,6 +42,7 @@ export class Segment {
   /** Bytes known to be on the medium. */
   syncedBytes = 0
   isActive = true
+  isRemoved = false
   #offsets: OffsetIndex | undefined
   #times: TimeIndex | undefined
   #bytesSinceEntry = 0
@@ -184,7 +190,12 @@ export class Segment {
    * as far as they go below it, what follows is read and, above `position`, proven by its CRC. Answers where the
    * valid batches end.
    */
-  async recover(position: number, fileBytes: number, indexIntervalBytes: number): Promise<number> {
+  async recover(
+    position: number,
+    fileBytes: number,
+    indexIntervalBytes: number,
+    isForeign: ForeignTest,
+  ): Promise<number> {
     const files = this.#readRecoverable(position)
     this.#offsets = files[0]
     this.#times = files[1]
@@ -204,12 +215,13 @@ export class Segment {
       from,
       fileBytes,
       position,
-      (chunk, at, at0, bytes) => {
-        if (baseOffsetAt(chunk, at) < this.next) return false
+      (chunk, at, start, bytes) => {
+        const base = baseOffsetAt(chunk, at)
+        if (base < this.next || (start >= position && isForeign(base as Offset, chunk, at))) return false
         const last = chunkLast(chunk, at)
         if (isKnown) {
           isKnown = false
-          this.bytes = at0 + bytes
+          this.bytes = start + bytes
           this.#bytesSinceEntry = bytes
           this.next = (last + 1) as Offset
           this.#seeTimestamp(maxTimestampAt(chunk, at), last as Offset)
@@ -302,6 +314,7 @@ export class Segment {
   }
 
   remove(): void {
+    this.isRemoved = true
     this.#world.loaded.delete(this)
     this.#world.slots.drop(this.slot)
     for (const ending of ['.log', '.index', '.timeindex']) this.#world.disk.removeFile(`${this.path}${ending}`)

@@ -1,0 +1,93 @@
+// Reading the journal at a start: which entries are there, in order.
+// Promises: takes the unbroken chain of entries from the low mark on; a break with later entries behind it is damage
+// and refused, a break at the end was never promised. Does not know: what becomes of the parts.
+
+import type { Disk } from '../../../base/world.ts'
+import { CorruptLog } from '../../../log/store.ts'
+import { journalFileName, journalFileNumber } from '../layout.ts'
+import { hasLaterEntry, type Part, readEntryHead, readParts } from './entry.ts'
+import { fileHeadBytes, type JournalFile, openJournalFile, readFileHead } from './journal-file.ts'
+import type { JournalState } from './journal.ts'
+
+export interface ReplayedEntry {
+  readonly sequence: number
+  readonly parts: readonly Part[]
+}
+
+export interface Replay {
+  readonly entries: readonly ReplayedEntry[]
+  readonly nextSequence: number
+}
+
+interface Found {
+  readonly path: string
+  readonly content: Buffer
+  readonly salt: Buffer
+  readonly firstSequence: number
+}
+
+/** All entries from `lowSequence` on. */
+export function readJournal(disk: Disk, folder: string, lowSequence: number): Replay {
+  const files = chain(disk, folder, lowSequence)
+  const entries: ReplayedEntry[] = []
+  let expected = files[0]?.firstSequence ?? lowSequence
+  if (expected > lowSequence) {
+    throw new CorruptLog(`${files[0].path}: begins with entry ${expected}, entry ${lowSequence} is missing`)
+  }
+  for (const { path, content, salt, firstSequence } of files) {
+    if (firstSequence !== expected) {
+      throw new CorruptLog(`${path}: begins with entry ${firstSequence}, entry ${expected} is missing`)
+    }
+    let at = fileHeadBytes
+    for (;;) {
+      const head = readEntryHead(content, at, salt)
+      const parts = head?.sequence === expected ? readParts(content, at, head) : undefined
+      if (head === undefined || parts === undefined) {
+        // The next entry is written only after the sync of this one: one behind a bad one means that it was promised.
+        if (hasLaterEntry(content, at, salt, expected)) throw new CorruptLog(`${path}: damaged at position ${at}`)
+        break
+      }
+      if (expected >= lowSequence) entries.push({ sequence: expected, parts })
+      expected++
+      at += head.bytes
+    }
+  }
+  return { entries, nextSequence: Math.max(expected, lowSequence) }
+}
+
+/** The files that can hold entries from the low mark on, in order. */
+function chain(disk: Disk, folder: string, lowSequence: number): Found[] {
+  const found: Found[] = []
+  for (const { name } of disk.list(folder)) {
+    if (journalFileNumber(name) === undefined) continue
+    const path = `${folder}/${name}`
+    const content = disk.readFile(path) ?? Buffer.alloc(0)
+    const head = readFileHead(content)
+    if (head !== undefined) found.push({ path, content, ...head })
+  }
+  found.sort((one, other) => one.firstSequence - other.firstSequence)
+  let first = 0
+  while (first + 1 < found.length && found[first + 1].firstSequence <= lowSequence) first++
+  return found.slice(first)
+}
+
+/** The files as a journal goes on with them: the chain's stay until what they hold is in the segments. */
+export function journalState(
+  disk: Disk,
+  folder: string,
+  replay: Replay | undefined,
+  nextSequence: number,
+): JournalState {
+  const live: JournalFile[] = []
+  const free: JournalFile[] = []
+  for (const { name } of disk.list(folder)) {
+    const number = journalFileNumber(name)
+    if (number === undefined) continue
+    const opened = openJournalFile(disk, `${folder}/${journalFileName(number)}`, number)
+    const needed = replay !== undefined && replay.entries.length > 0
+    // Which of them is not told apart: a start is followed by syncs that free them all.
+    if (!needed) free.push(opened)
+    else live.push({ ...opened, lastSequence: replay.nextSequence - 1 })
+  }
+  return { live, free, nextSequence }
+}
