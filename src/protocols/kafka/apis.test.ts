@@ -2,8 +2,10 @@
 // Promises: no version loses its connection to an answer that it cannot carry; the list is what design and facts say.
 // Does not know: what the answers mean; that is told theme by theme.
 
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { apis } from '../../wire/kafka/api-table.ts'
+import { encodeRequest } from '../../wire/kafka/frame.ts'
 import type { Session } from '../../broker/door.ts'
 import type { RefusalName } from '../../broker/errors.ts'
 import { StubWorld } from '../stub.contract.ts'
@@ -89,4 +91,32 @@ test('advertised is what the design decides, and nothing that is not built', () 
   expect(ranges.get(apis.joinGroup.key)).toEqual([0, 9])
   expect(ranges.get(apis.initProducerId.key)).toEqual([0, 5])
   expect(ranges.get(apis.apiVersions.key)).toEqual([0, 5])
+})
+
+const anyRequest = fc
+  .record({
+    served: fc.constantFrom(...servedByKey.values()),
+    pick: fc.nat(),
+    changes: fc.array(fc.tuple(fc.nat(), fc.nat(255))),
+  })
+  .map(({ served: { api, min, max }, pick, changes }) => {
+    const version = min + (pick % (max - min + 1))
+    const bytes = Buffer.concat(encodeRequest(api, version, 1, 'c', requestOf(api.key, version) as never))
+    // The length stays true, and the key: what is broken is inside.
+    for (const [at, value] of changes) bytes[6 + (at % (bytes.length - 6))] = value
+    return bytes
+  })
+
+test('a request broken anywhere is answered or costs its sender the connection, never us', async () => {
+  const session = agreeingSession()
+  await fc.assert(
+    fc.asyncProperty(anyRequest, async (bytes) => {
+      const world = new StubWorld()
+      const client = new StubClient(world, session)
+      client.connection.send(bytes)
+      await world.settle()
+      expect(world.lines.filter(({ event }) => event === 'kafka.request.failed')).toEqual([])
+    }),
+    { numRuns: 1500 },
+  )
 })
