@@ -4,6 +4,9 @@
 
 import { createHash } from 'node:crypto'
 import type { Clock, Timer, Trace, World } from '../base/world.ts'
+import { assembleBatch, compressionBits, type CompressionName } from '../log/batch.ts'
+import { deflate } from '../log/compression.ts'
+import { encodeRecords } from '../log/records.ts'
 
 export interface TestWorld extends World {
   readonly clock: Clock & { advance(ms: number): void }
@@ -58,4 +61,48 @@ function unused<T extends object>(what: string): T {
       throw new Error(`this test world has no ${what}`)
     },
   })
+}
+
+export const testIdentity = { vhost: '/', principal: 'User:ANONYMOUS', clientId: 'test', address: '127.0.0.1' }
+
+export interface TestBatch {
+  readonly values?: readonly string[]
+  readonly count?: number
+  readonly timestampsMs?: readonly number[]
+  readonly producerId?: number
+  readonly producerEpoch?: number
+  readonly baseSequence?: number
+  readonly attributes?: number
+  readonly codec?: CompressionName
+}
+
+/** A batch as a client would send it. */
+export function testBatch(clock: Pick<Clock, 'nowMs'>, batch: TestBatch = {}): Buffer {
+  const values = batch.values ?? Array.from({ length: batch.count ?? 1 }, (_, index) => `value ${index}`)
+  const records = values.map((value, index) => ({
+    key: null,
+    value: Buffer.from(value),
+    timestampMs: batch.timestampsMs?.[index] ?? clock.nowMs(),
+  }))
+  const baseTimestampMs = records[0].timestampMs
+  const codec = batch.codec ?? 'none'
+  const section = deflate(codec, encodeRecords(records, baseTimestampMs))
+  return assembleBatch(
+    {
+      attributes: (batch.attributes ?? 0) | compressionBits(codec),
+      lastOffsetDelta: records.length - 1,
+      baseTimestampMs,
+      maxTimestampMs: Math.max(...records.map((record) => record.timestampMs)),
+      count: records.length,
+      producerId: batch.producerId ?? -1,
+      producerEpoch: batch.producerEpoch ?? (batch.producerId === undefined ? -1 : 0),
+      baseSequence: batch.baseSequence ?? -1,
+    },
+    section,
+  )
+}
+
+/** Lets everything that is ready happen: promises, and ends of turns a few deep. */
+export async function turns(count = 5): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
