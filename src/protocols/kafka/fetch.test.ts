@@ -48,7 +48,8 @@ class Logs {
     return agreeingSession({
       read: (call) => {
         this.reads.push(call)
-        return this.fromDisk ? Promise.resolve().then(() => this.readNow(call)) : this.readNow(call)
+        const outcome = this.readNow(call)
+        return this.fromDisk ? Promise.resolve(outcome) : outcome
       },
       watch: (_topic, partition, changed) => {
         const set = this.watchers.get(partition) ?? new Set()
