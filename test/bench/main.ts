@@ -1,0 +1,194 @@
+// The benchmark command: our broker against a real Kafka under the same client processes, in alternating pairs.
+// Promises: only one side runs at a time, the other is stopped; medians are printed and kept as JSON lines.
+// Does not know: what a case does on a side.
+
+import { readFileSync } from 'node:fs'
+import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { cacheFolder } from '../compat/install.ts'
+import { endAll, run } from '../compat/process.ts'
+import { PROJECT } from '../compat/serve.ts'
+import { CASES, type Case, type Figures } from './cases.ts'
+import { keep, printResult, summarise, writeTable, type Pair, type Result } from './results.ts'
+import { startOurs, startPeer, type Side } from './sides.ts'
+
+const USAGE = `usage: npm run bench -- [NAME…] [--pairs N] [--no-keep]
+       npm run bench -- list
+       npm run bench -- table
+  NAME      a case; * stands for anything; without names the usual ones (starred in the list)
+  --pairs   how many alternating pairs (5)
+  --no-keep do not append to results.jsonl`
+
+const CASE_LIMIT_MS = 15 * 60_000
+const BUSY_LOAD = 0.5
+
+interface Sides {
+  readonly ours: Side
+  readonly peer: Side
+}
+
+async function startSides(chosen: Case, cacheDir: string): Promise<Sides> {
+  const other = chosen.againstOurselves === true ? startOurs('os') : startPeer(chosen.durability, cacheDir)
+  const peer = await other
+  peer.pause()
+  try {
+    const ours = await startOurs(chosen.durability)
+    ours.pause()
+    return { ours, peer }
+  } catch (error) {
+    await peer.stop()
+    throw error
+  }
+}
+
+async function stopSides(sides: Sides): Promise<void> {
+  await Promise.all([sides.ours.stop(), sides.peer.stop()])
+}
+
+async function pairsOf(
+  chosen: Case,
+  count: number,
+  cacheDir: string,
+): Promise<{ pairs: Pair[]; labels: [string, string] }> {
+  let sides = await startSides(chosen, cacheDir)
+  const labels: [string, string] = [sides.ours.label, sides.peer.label]
+  const prepared = `prepared-${chosen.name}`
+  const onSide = async (side: Side, round: string): Promise<Figures> => {
+    side.resume()
+    try {
+      if (round === 'warm' && chosen.prepare !== undefined) {
+        await chosen.prepare({ side, cacheDir, topic: '', prepared })
+      }
+      return await chosen.run({ side, cacheDir, topic: `${chosen.name}-${round}`, prepared })
+    } finally {
+      side.pause()
+    }
+  }
+  const pairs: Pair[] = []
+  try {
+    // The first run of each side pays for its compilation and is not counted, unless starting is what is measured.
+    if (chosen.freshSides !== true) {
+      await onSide(sides.ours, 'warm')
+      await onSide(sides.peer, 'warm')
+    }
+    for (let round = 0; round < count; round++) {
+      if (chosen.freshSides === true && round > 0) {
+        await stopSides(sides)
+        sides = await startSides(chosen, cacheDir)
+      }
+      const ours = await onSide(sides.ours, `${round}`)
+      const peer = await onSide(sides.peer, `${round}`)
+      pairs.push({ ours, peer })
+    }
+  } finally {
+    await stopSides(sides)
+  }
+  return { pairs, labels }
+}
+
+async function bounded<T>(work: Promise<T>, name: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`${name} took longer than ${CASE_LIMIT_MS / 60_000} minutes`)),
+      CASE_LIMIT_MS,
+    )
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function commitId(): Promise<string> {
+  const found = await run('git', ['rev-parse', '--short', 'HEAD'], { cwd: PROJECT, timeoutMs: 10_000 })
+  return found.code === 0 ? found.stdout.trim() : 'unknown'
+}
+
+function machine(): string {
+  const memory = /MemTotal:\s+(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? '0'
+  const model = cpus()[0]?.model.replace(/\s+/g, ' ').trim()
+  const named = model === undefined || model === '' || model === 'unknown' ? '' : ` (${model})`
+  return `${cpus().length} cores${named}, ${Math.round(Number(memory) / 1_048_576)} GiB`
+}
+
+async function idle(): Promise<void> {
+  const [load = 0] = loadavg()
+  if (load > BUSY_LOAD) console.log(`warning: the machine is not idle (load ${load.toFixed(2)}); figures will be noisy`)
+}
+
+function chosenCases(names: readonly string[]): readonly Case[] {
+  if (names.length === 0) return CASES.filter((chosen) => chosen.usual)
+  return names.flatMap((name) => {
+    const pattern = new RegExp(`^${name.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`)
+    const found = CASES.filter((chosen) => pattern.test(chosen.name))
+    if (found.length === 0) throw new Error(`no case "${name}"; see: npm run bench -- list`)
+    return found
+  })
+}
+
+async function bench(names: readonly string[], pairs: number, keeping: boolean): Promise<number> {
+  const cacheDir = cacheFolder()
+  const commit = await commitId()
+  let failed = 0
+  await idle()
+  for (const chosen of chosenCases(names)) {
+    console.log(`${chosen.name}: ${chosen.title}`)
+    try {
+      const { pairs: measured, labels } = await bounded(pairsOf(chosen, pairs, cacheDir), chosen.name)
+      const result: Result = {
+        date: new Date().toISOString(),
+        commit,
+        node: process.version,
+        machine: machine(),
+        case: chosen.name,
+        title: chosen.title,
+        oursLabel: labels[0],
+        peerLabel: labels[1],
+        pairs,
+        ...summarise(measured),
+      }
+      console.log(`  ${''.padEnd(32)} ${'ours'.padStart(9)} ${'peer'.padStart(9)}   better by (${labels.join(' | ')})`)
+      printResult(result)
+      if (keeping) keep(result)
+    } catch (error) {
+      failed++
+      console.log(`  failed: ${error instanceof Error ? error.message : String(error)}`)
+      endAll()
+    }
+  }
+  return failed > 0 ? 1 : 0
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { pairs: { type: 'string' }, 'no-keep': { type: 'boolean' }, help: { type: 'boolean' } },
+  })
+  const pairs = Number(values.pairs ?? '5')
+  if (values.help === true || !Number.isInteger(pairs) || pairs < 1) {
+    console.log(USAGE)
+    return 2
+  }
+  if (positionals[0] === 'list') {
+    for (const chosen of CASES) console.log(`${chosen.usual ? '*' : ' '} ${chosen.name.padEnd(34)} ${chosen.title}`)
+    return 0
+  }
+  if (positionals[0] === 'table') {
+    writeTable(join(PROJECT, 'README.md'))
+    return 0
+  }
+  return bench(positionals, pairs, values['no-keep'] !== true)
+}
+
+main()
+  .catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : String(error))
+    return 2
+  })
+  .then((code) => {
+    endAll()
+    process.exit(code)
+  })

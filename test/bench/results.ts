@@ -1,0 +1,141 @@
+// What a case came to: medians of pairs, the JSON lines they are kept in, the tables made of them.
+// Promises: a ratio above 1 always means that ours is better, whichever way the figure runs.
+// Does not know: how anything was measured.
+
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { FIGURES, type Figures } from './cases.ts'
+
+const FILE = fileURLToPath(new URL('results.jsonl', import.meta.url))
+const BEGIN = '<!-- bench:start -->'
+const END = '<!-- bench:end -->'
+
+export interface Pair {
+  readonly ours: Figures
+  readonly peer: Figures
+}
+
+export interface Result {
+  readonly date: string
+  readonly commit: string
+  readonly node: string
+  readonly machine: string
+  readonly case: string
+  readonly title: string
+  readonly oursLabel: string
+  readonly peerLabel: string
+  readonly pairs: number
+  /** Medians over the pairs. */
+  readonly ours: Figures
+  readonly peer: Figures
+  /** Medians of the ratios of pairs; above 1 ours is better. */
+  readonly ratio: Figures
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(4))
+}
+
+/** Above 1 ours is better. */
+export function advantage(figure: string, ours: number, peer: number): number {
+  return FIGURES[figure]?.better === 'less' ? peer / ours : ours / peer
+}
+
+export function summarise(pairs: readonly Pair[]): Pick<Result, 'ours' | 'peer' | 'ratio'> {
+  const ours: Record<string, number> = {}
+  const peer: Record<string, number> = {}
+  const ratio: Record<string, number> = {}
+  for (const figure of Object.keys(pairs[0]?.ours ?? {})) {
+    const of = (side: 'ours' | 'peer'): number[] => pairs.map((pair) => pair[side][figure] ?? Number.NaN)
+    ours[figure] = rounded(median(of('ours')))
+    peer[figure] = rounded(median(of('peer')))
+    const ratios = pairs.map((pair) => advantage(figure, pair.ours[figure] ?? 0, pair.peer[figure] ?? 0))
+    ratio[figure] = rounded(median(ratios))
+  }
+  return { ours, peer, ratio }
+}
+
+export function keep(result: Result): void {
+  appendFileSync(FILE, `${JSON.stringify(result)}\n`)
+}
+
+function isResult(value: unknown): value is Result {
+  return typeof value === 'object' && value !== null && 'case' in value && 'ours' in value && 'ratio' in value
+}
+
+/** The newest result of each case, in the order the cases first appear. */
+export function newest(): readonly Result[] {
+  if (!existsSync(FILE)) return []
+  const byCase = new Map<string, Result>()
+  for (const line of readFileSync(FILE, 'utf8').split('\n')) {
+    if (line === '') continue
+    const value: unknown = JSON.parse(line)
+    if (isResult(value)) byCase.set(value.case, value)
+  }
+  return [...byCase.values()]
+}
+
+function figureText(value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '–'
+  if (value >= 100) return value.toFixed(0)
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+export function printResult(result: Result): void {
+  for (const figure of Object.keys(result.ours)) {
+    const kind = FIGURES[figure]
+    const name = `${kind?.title ?? figure} (${kind?.unit ?? ''})`.padEnd(32)
+    const ours = figureText(result.ours[figure]).padStart(9)
+    const peer = figureText(result.peer[figure]).padStart(9)
+    console.log(`  ${name} ${ours} ${peer}   ${figureText(result.ratio[figure])}×`)
+  }
+}
+
+export function markdown(results: readonly Result[]): string {
+  const lines = ['| case | figure | Odradek | Kafka | better by |', '|---|---|--:|--:|--:|']
+  for (const result of results) {
+    for (const figure of Object.keys(result.ours)) {
+      const kind = FIGURES[figure]
+      const other = result.peerLabel.startsWith('ours') ? ` (${result.peerLabel.replace('ours, ', '')})` : ''
+      const cells = [
+        `${result.title} (${result.oursLabel.replace('ours, ', '')})`,
+        `${kind?.title ?? figure}, ${kind?.unit ?? ''}`,
+        figureText(result.ours[figure]),
+        `${figureText(result.peer[figure])}${other}`,
+        `${figureText(result.ratio[figure])}×`,
+      ]
+      lines.push(`| ${cells.join(' | ')} |`)
+    }
+  }
+  const last = results.at(-1)
+  const pairs = [...new Set(results.map((result) => result.pairs))].join(', ')
+  lines.push(
+    '',
+    `Medians of ${pairs} alternating pairs on ${last?.machine ?? 'one machine'}, Node ${last?.node ?? ''}; the side not`,
+  )
+  lines.push(
+    'under test is stopped with SIGSTOP. "commit" is compared with Kafka at `flush.messages=1`, "os" with Kafka as',
+  )
+  lines.push('it comes. Above 1× Odradek is better.')
+  return lines.join('\n')
+}
+
+/** Puts the table between the markers of a file. */
+export function writeTable(file: string): void {
+  if (!existsSync(file)) throw new Error(`${file} does not exist`)
+  const text = readFileSync(file, 'utf8')
+  const from = text.indexOf(BEGIN)
+  const to = text.indexOf(END)
+  if (from < 0 || to < from) throw new Error(`${file} has no line ${BEGIN} followed by a line ${END}`)
+  const results = newest()
+  if (results.length === 0) throw new Error('there are no results to make a table of; run the benchmark first')
+  const table = `${BEGIN}\n\n${markdown(results)}\n\n${END}`
+  writeFileSync(file, text.slice(0, from) + table + text.slice(to + END.length))
+}
