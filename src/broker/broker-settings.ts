@@ -135,7 +135,7 @@ const groupRows: readonly BrokerSettingRow[] = [
     0,
     'How long an empty group waits for more members before its first rebalance. Kafka waits 3000; here nobody waits unless asked to.',
   ),
-  groupNumber('group.max.size', 2_147_483_647, 1, 'Most members of one group.'),
+  groupNumber('group.max.size', 10_000, 1, 'Most members of one group.'),
   groupNumber('offset.metadata.max.bytes', 4096, 0, 'Most bytes of metadata committed with an offset.'),
   groupNumber(
     'offsets.retention.minutes',
@@ -243,9 +243,9 @@ export function normaliseBrokerSettings(
 /** The values in force: changed while running, given at start, or the default. */
 export class BrokerSettings {
   readonly #given: ReadonlyMap<string, string>
-  readonly #changed: ReadonlyMap<string, string>
+  readonly #changed: () => ReadonlyMap<string, string>
 
-  constructor(given: ReadonlyMap<string, string>, changed: ReadonlyMap<string, string>) {
+  constructor(given: ReadonlyMap<string, string>, changed: () => ReadonlyMap<string, string>) {
     this.#given = given
     this.#changed = changed
   }
@@ -255,11 +255,11 @@ export class BrokerSettings {
   }
 
   changed(name: string): string | undefined {
-    return this.#changed.get(name)
+    return this.#changed().get(name)
   }
 
   text(name: string): string {
-    return this.#changed.get(name) ?? this.#given.get(name) ?? brokerSettings.get(name)?.byDefault ?? ''
+    return this.#changed().get(name) ?? this.#given.get(name) ?? brokerSettings.get(name)?.byDefault ?? ''
   }
 
   number(name: string): number {

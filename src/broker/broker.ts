@@ -8,8 +8,9 @@ import type { Store } from '../log/store.ts'
 import { everythingAllowed, type Access } from './access.ts'
 import { BrokerSettings, brokerSettings, judgeBrokerSetting, normaliseBrokerSettings } from './broker-settings.ts'
 import { Catalog } from './catalog.ts'
-import type { ClusterView, GroupCalls, Session, SessionIdentity } from './door.ts'
-import { refuse } from './errors.ts'
+import type { ClusterView, Session, SessionIdentity } from './door.ts'
+import { defaultGroupSettings, type GroupSettings } from './group-settings.ts'
+import { GroupCoordinator } from './groups.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
 import { openSession, type Rooms } from './session.ts'
@@ -83,7 +84,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     nodeId,
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
-    topicDeleted: () => undefined,
+    topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
   const rooms: Rooms = {
     clock: world.clock,
@@ -94,7 +95,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     producerIds: state.producerIds,
     settings: new SettingDesk({ catalog, machineLog, topics, partitions, settings, nodeId, facts: factsOf(config) }),
     quotas: state.quotas,
-    groups: () => groupsToCome,
+    groups: (vhost) => state.coordinator.forVhost(vhost),
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
@@ -106,6 +107,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     settings,
     session: (identity) => openSession(rooms, identity),
     close: async () => {
+      state.coordinator.close()
       await retention.close()
       await partitions.close()
       machineLog.close()
@@ -117,16 +119,32 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
 async function openState(world: World, store: Store, config: BrokerConfig) {
   const given = givenSettings(config)
   const catalog = new Catalog(given)
-  const settings = new BrokerSettings(given, catalog.brokerSettings)
+  const settings = new BrokerSettings(given, () => catalog.brokerSettings)
   const producerIds = new ProducerIds()
   const snapshots = new ProducerSnapshots()
   const quotas = new Quotas(world.clock)
-  const machineLog = await MachineLog.open(world, store, [catalog, producerIds, quotas, snapshots])
-  for (const machine of [producerIds, quotas, snapshots]) machine.start(machineLog)
+  const coordinator = new GroupCoordinator(world, catalog, groupSettings(settings))
+  // The catalog first: what the others find out after a replay they look up there.
+  const machines = [catalog, producerIds, quotas, snapshots, ...coordinator.machines]
+  const machineLog = await MachineLog.open(world, store, machines)
+  for (const machine of [producerIds, quotas, snapshots, coordinator]) machine.start(machineLog)
   await keepClusterId(world, catalog, machineLog, config.clusterId)
   const settled = await settleLogs(store, catalog)
   if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
-  return { catalog, settings, producerIds, snapshots, quotas, machineLog }
+  return { catalog, settings, producerIds, snapshots, quotas, coordinator, machineLog }
+}
+
+function groupSettings(settings: BrokerSettings): GroupSettings {
+  return {
+    ...defaultGroupSettings,
+    initialRebalanceDelayMs: settings.number('group.initial.rebalance.delay.ms'),
+    sessionTimeoutMsMin: settings.number('group.min.session.timeout.ms'),
+    sessionTimeoutMsMax: settings.number('group.max.session.timeout.ms'),
+    groupSizeMax: settings.number('group.max.size'),
+    offsetsRetentionMs: settings.number('offsets.retention.minutes') * 60_000,
+    offsetsRetentionCheckMs: settings.number('offsets.retention.check.interval.ms'),
+    offsetMetadataBytesMax: settings.number('offset.metadata.max.bytes'),
+  }
 }
 
 function clusterView(
@@ -172,18 +190,4 @@ function factsOf(config: BrokerConfig): ReadonlyMap<string, string> {
   if (config.advertisedListeners !== undefined) facts.set('advertised.listeners', config.advertisedListeners)
   for (const name of facts.keys()) if (!brokerSettings.has(name)) facts.delete(name)
   return facts
-}
-
-const groupsRefusal = refuse('coordinatorUnavailable', 'Groups are not built yet.')
-const groupsToCome: GroupCalls = {
-  join: async () => ({ ...groupsRefusal, memberId: '' }),
-  sync: async () => groupsRefusal,
-  heartbeat: async () => groupsRefusal,
-  leave: async () => groupsRefusal,
-  commit: async (call) => call.offsets.map(() => groupsRefusal),
-  fetch: async () => groupsRefusal,
-  describe: async () => groupsRefusal,
-  list: async () => [],
-  delete: async () => groupsRefusal,
-  deleteOffsets: async () => groupsRefusal,
 }

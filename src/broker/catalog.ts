@@ -38,15 +38,29 @@ const brokerSettingLetter = 'b'
 const topicLetter = 't'
 const separator = '\0'
 
+interface State {
+  clusterId: string
+  readonly brokerSettings: Map<string, string>
+  readonly byName: Map<string, Map<string, Topic>>
+  readonly byId: Map<TopicId, Topic>
+  /** By vhost; made when asked for. */
+  readonly sorted: Map<string, readonly Topic[]>
+}
+
+const emptyState = (): State => ({
+  clusterId: '',
+  brokerSettings: new Map(),
+  byName: new Map(),
+  byId: new Map(),
+  sorted: new Map(),
+})
+
 export class Catalog implements Machine, TopicDirectory {
   readonly kind = 1
-  clusterId = ''
-  /** Broker settings changed while running, by their Kafka names. */
-  readonly brokerSettings = new Map<string, string>()
   readonly #staticDefaults: ReadonlyMap<string, string>
-  readonly #byName = new Map<string, Map<string, Topic>>()
-  readonly #byId = new Map<TopicId, Topic>()
-  readonly #sorted = new Map<string, readonly Topic[]>()
+  #state = emptyState()
+  /** While the log is replayed: what is known by then. Lookups see the state before until it is whole. */
+  #replaying: State | undefined
 
   /** `staticDefaults`: what the operator's configuration says, by broker or topic setting name. */
   constructor(staticDefaults: ReadonlyMap<string, string>) {
@@ -55,34 +69,45 @@ export class Catalog implements Machine, TopicDirectory {
 
   // --- lookups ---
 
+  get clusterId(): string {
+    return this.#state.clusterId
+  }
+
+  /** Broker settings changed while running, by their Kafka names. */
+  get brokerSettings(): ReadonlyMap<string, string> {
+    return this.#state.brokerSettings
+  }
+
   find(vhost: string, topic: TopicRef): Topic | undefined {
-    if ('name' in topic) return this.#byName.get(vhost)?.get(topic.name)
-    const found = this.#byId.get(topic.id)
+    if ('name' in topic) return this.#state.byName.get(vhost)?.get(topic.name)
+    const found = this.#state.byId.get(topic.id)
     return found?.vhost === vhost ? found : undefined
   }
 
   byId(id: TopicId): Topic | undefined {
-    return this.#byId.get(id)
+    return this.#state.byId.get(id)
   }
 
   list(vhost: string): readonly Topic[] {
-    let sorted = this.#sorted.get(vhost)
+    let sorted = this.#state.sorted.get(vhost)
     if (sorted === undefined) {
-      sorted = [...(this.#byName.get(vhost)?.values() ?? [])].sort((one, other) => (one.name < other.name ? -1 : 1))
-      this.#sorted.set(vhost, sorted)
+      sorted = [...(this.#state.byName.get(vhost)?.values() ?? [])].sort((one, other) =>
+        one.name < other.name ? -1 : 1,
+      )
+      this.#state.sorted.set(vhost, sorted)
     }
     return sorted
   }
 
   /** As of now: what changes later is not in it. */
   all(): readonly Topic[] {
-    return [...this.#byId.values()]
+    return [...this.#state.byId.values()]
   }
 
   /** What a topic has that does not override `row`: changed while running, configured, or Kafka's default. */
-  topicDefault(row: TopicSettingRow): { value: string; source: 'broker' | 'static' | 'default' } {
+  topicDefault(row: TopicSettingRow, state = this.#state): { value: string; source: 'broker' | 'static' | 'default' } {
     if (row.brokerName !== undefined) {
-      const dynamic = this.brokerSettings.get(row.brokerName)
+      const dynamic = state.brokerSettings.get(row.brokerName)
       if (dynamic !== undefined) return { value: dynamic, source: 'broker' }
     }
     const configured = this.#staticDefaults.get(row.brokerName ?? row.name) ?? this.#staticDefaults.get(row.name)
@@ -90,11 +115,11 @@ export class Catalog implements Machine, TopicDirectory {
     return { value: row.byDefault, source: 'default' }
   }
 
-  policyOf(overrides: ReadonlyMap<string, string>): TopicPolicy {
+  policyOf(overrides: ReadonlyMap<string, string>, state = this.#state): TopicPolicy {
     return compilePolicy((name) => {
       const row = topicSettings.get(name)
       if (row === undefined) throw new CorruptLog(`a topic setting ${name} that this program does not know`)
-      return overrides.get(name) ?? this.topicDefault(row).value
+      return overrides.get(name) ?? this.topicDefault(row, state).value
     })
   }
 
@@ -132,32 +157,33 @@ export class Catalog implements Machine, TopicDirectory {
   // --- the machine ---
 
   apply(key: Buffer, value: Buffer | null): void {
+    const state = this.#replaying ?? this.#state
     const text = key.toString('utf8')
     const rest = text.slice(1)
     switch (text[0]) {
       case topicLetter:
-        return this.#applyTopic(rest, value)
+        return this.#applyTopic(state, rest, value)
       case brokerSettingLetter:
-        if (value === null) this.brokerSettings.delete(rest)
-        else this.brokerSettings.set(rest, readStored(storedText, value).texts[0])
-        return this.#recompile()
+        if (value === null) state.brokerSettings.delete(rest)
+        else state.brokerSettings.set(rest, readStored(storedText, value).texts[0])
+        return this.#recompile(state)
       case clusterKey:
-        this.clusterId = value === null ? '' : readStored(storedText, value).texts[0]
+        state.clusterId = value === null ? '' : readStored(storedText, value).texts[0]
         return
       default:
         throw new CorruptLog(`a catalog record of a kind that this program does not know: ${text[0]}`)
     }
   }
 
-  #applyTopic(rest: string, value: Buffer | null): void {
+  #applyTopic(state: State, rest: string, value: Buffer | null): void {
     const cut = rest.indexOf(separator)
     const vhost = rest.slice(0, cut)
     const name = rest.slice(cut + 1)
-    let topics = this.#byName.get(vhost)
-    if (topics === undefined) this.#byName.set(vhost, (topics = new Map()))
+    let topics = state.byName.get(vhost)
+    if (topics === undefined) state.byName.set(vhost, (topics = new Map()))
     const before = topics.get(name)
-    if (before !== undefined) this.#byId.delete(before.id)
-    this.#sorted.delete(vhost)
+    if (before !== undefined) state.byId.delete(before.id)
+    state.sorted.delete(vhost)
     if (value === null) {
       topics.delete(name)
       return
@@ -172,34 +198,35 @@ export class Catalog implements Machine, TopicDirectory {
       origin: 'kafka',
       createdAtMs: stored.createdAtMs,
       overrides,
-      policy: this.policyOf(overrides),
+      policy: this.policyOf(overrides, state),
     }
     topics.set(name, topic)
-    this.#byId.set(topic.id, topic)
+    state.byId.set(topic.id, topic)
   }
 
   /** The broker's defaults changed: so do the policies that follow them. */
-  #recompile(): void {
-    for (const topic of this.#byId.values()) {
-      const changed = { ...topic, policy: this.policyOf(topic.overrides) }
-      this.#byId.set(topic.id, changed)
-      this.#byName.get(topic.vhost)?.set(topic.name, changed)
+  #recompile(state: State): void {
+    for (const topic of state.byId.values()) {
+      const changed = { ...topic, policy: this.policyOf(topic.overrides, state) }
+      state.byId.set(topic.id, changed)
+      state.byName.get(topic.vhost)?.set(topic.name, changed)
     }
-    this.#sorted.clear()
+    state.sorted.clear()
   }
 
   *entries(): Generator<MachineRecord> {
     if (this.clusterId !== '') yield this.clusterIdRecord(this.clusterId)
     for (const [name, value] of this.brokerSettings) yield this.brokerSettingRecord(name, value)
-    for (const topic of this.#byId.values()) yield this.topicRecord(topic)
+    for (const topic of this.#state.byId.values()) yield this.topicRecord(topic)
   }
 
   reset(): void {
-    this.clusterId = ''
-    this.brokerSettings.clear()
-    this.#byName.clear()
-    this.#byId.clear()
-    this.#sorted.clear()
+    this.#replaying = emptyState()
+  }
+
+  replayed(): void {
+    if (this.#replaying !== undefined) this.#state = this.#replaying
+    this.#replaying = undefined
   }
 }
 

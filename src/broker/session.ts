@@ -5,6 +5,7 @@
 import type { Clock } from '../base/world.ts'
 import type { Offset } from '../log/store.ts'
 import type { Access, Operation, Resource } from './access.ts'
+import { authorisedGroups } from './authorised-groups.ts'
 import type { Topic } from './catalog.ts'
 import type {
   ActiveProducer,
@@ -77,7 +78,11 @@ class BrokerSession implements Session {
   constructor(rooms: Rooms, identity: SessionIdentity) {
     this.#rooms = rooms
     this.#identity = identity
-    this.groups = rooms.groups(identity.vhost)
+    this.groups = authorisedGroups(
+      rooms.groups(identity.vhost),
+      (operation, kind, name) => this.#judge(operation, kind, name),
+      (topic) => ('name' in topic ? topic.name : rooms.catalog.find(identity.vhost, topic)?.name),
+    )
     this.#client = rooms.quotas.client(identity.principal, identity.clientId)
   }
 
