@@ -308,4 +308,17 @@ describe('one node', () => {
     expect(begun).toMatchObject({ errorCode: 48, producerId: -1, producerEpoch: -1 })
     expect(await start().ask(apis.initProducerId, 4, {})).toMatchObject({ errorCode: 0, producerId: 4000 })
   })
+
+  test('a producer without transactions gets a new id, whatever it says it had', async () => {
+    const asked: unknown[] = []
+    const client = start({
+      initProducer: async (current) => {
+        asked.push(current)
+        return { producerId: 7, producerEpoch: 0 }
+      },
+    })
+    const answer = await client.ask(apis.initProducerId, 5, { producerId: 0, producerEpoch: 0 })
+    expect(answer).toMatchObject({ errorCode: 0, producerId: 7 })
+    expect(asked).toEqual([undefined])
+  })
 })

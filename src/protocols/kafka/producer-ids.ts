@@ -1,5 +1,5 @@
 // InitProducerId 0–5, DescribeProducers 0, ListTransactions 0–2, DescribeTransactions 0: who produces idempotently.
-// Promises: producer ids for idempotence (KIP-98, KIP-360); of transactions the truth: there are none, and none begin.
+// Promises: producer ids for idempotence (KIP-98); of transactions the truth: there are none, and none begin.
 // Does not know: sequences and their judging.
 
 import { isRefusal, refuse } from '../../broker/errors.ts'
@@ -20,13 +20,14 @@ export async function initProducerId(
   call: Call,
   request: InitProducerIdRequest,
 ): Promise<InputOf<typeof InitProducerIdResponse>> {
-  const { transactionalId, producerId, producerEpoch } = request
+  const { transactionalId } = request
   if (transactionalId !== null) {
     const refused = transactionalId === '' ? kafkaErrors.INVALID_REQUEST : kafkaErrors.INVALID_TXN_STATE
     return { errorCode: refused, producerEpoch: -1 }
   }
-  const current = producerId >= 0 && producerEpoch >= 0 ? { producerId, producerEpoch } : undefined
-  const identity = await call.session.initProducer(current)
+  // Without a transactional id the producer id and epoch of the request mean nothing and a new id is given
+  // (TransactionCoordinator.handleInitProducerId); clients are known that fill them with zeros.
+  const identity = await call.session.initProducer(undefined)
   if (isRefusal(identity)) return { errorCode: kafkaErrorCode(identity, 'cluster'), producerEpoch: -1 }
   return { errorCode: kafkaErrors.NONE, producerId: identity.producerId, producerEpoch: identity.producerEpoch }
 }
