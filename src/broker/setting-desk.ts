@@ -40,7 +40,8 @@ export class SettingDesk {
       return topic === undefined ? refuse('unknownTopic', `There is no topic '${resource.name}'.`) : this.ofTopic(topic)
     }
     if (resource.kind === 'broker') return this.#judgeBroker(resource.name) ?? this.#ofBroker(resource.name === '')
-    return refuse('invalidRequest', 'Groups have no settings here.')
+    // Groups have no settings of their own.
+    return []
   }
 
   ofTopic(topic: Topic): readonly SettingView[] {

@@ -3,6 +3,7 @@
 // Does not know: where the settings come from or are kept.
 
 import type { CompressionName } from '../log/batch.ts'
+import { codecLoads } from '../log/compression.ts'
 import type { Durability, LogId, LogSettings } from '../log/store.ts'
 import { refuse, type Refusal } from './errors.ts'
 import { booleanOf, judgeValue, listOf, numberOf } from './setting-values.ts'
@@ -54,7 +55,13 @@ export function judgeOne(row: TopicSettingRow, text: string): Refusal | undefine
   if (row.kind === 'fixed' && text.trim().toLowerCase() !== row.byDefault)
     return refuse('invalidSetting', `${row.name} can only be ${row.byDefault} here: ${row.documentation}`)
   if (row.name === 'cleanup.policy') return judgeCleanup(text)
-  return undefined
+  return row.name === 'compression.type' ? judgeCodec(text.trim()) : undefined
+}
+
+/** A codec that does not load here could compress nothing: better said now than at each batch. */
+function judgeCodec(name: string): Refusal | undefined {
+  if (name === 'producer' || name === 'uncompressed' || codecLoads(name as CompressionName)) return undefined
+  return refuse('invalidSetting', `compression.type=${name} needs a package that does not load on this machine.`)
 }
 
 function judgeCleanup(text: string): Refusal | undefined {
