@@ -15,13 +15,18 @@ const wanted = { name: 'new', partitions: 1, replicationFactor: 1, settings: new
 const member = { group: 'g', memberId: 'm', instanceId: null, generation: 1 }
 const commit = { topic, partition: 0, offset: 1, leaderEpoch: -1, metadata: '' }
 const join = {
-  ...{ group: 'g', memberId: '', instanceId: null, clientId: 'c', clientHost: 'h', protocolType: 'consumer' },
-  ...{
-    sessionTimeoutMs: 10_000,
-    rebalanceTimeoutMs: 10_000,
-    protocols: [{ name: 'range', metadata: Buffer.alloc(0) }],
-  },
-  ...{ requireKnownMemberId: false, canSkipAssignment: false, reason: null },
+  group: 'g',
+  memberId: '',
+  instanceId: null,
+  clientId: 'c',
+  clientHost: 'h',
+  sessionTimeoutMs: 10_000,
+  rebalanceTimeoutMs: 10_000,
+  protocolType: 'consumer',
+  protocols: [{ name: 'range', metadata: Buffer.alloc(0) }],
+  requireKnownMemberId: false,
+  canSkipAssignment: false,
+  reason: null,
 }
 
 type Denied = `${Operation} ${Resource['kind']}`

@@ -60,7 +60,7 @@ class StubLog implements Log {
   }
 
   tell(): void {
-    for (const changed of [...this.#watchers]) changed()
+    for (const changed of Array.from(this.#watchers)) changed()
   }
 
   read(from: Offset, bytesMax: number, below: Offset): Batches {

@@ -228,7 +228,10 @@ export class Partition {
   ): void {
     this.#lastAppend = committed
     this.#next = baseOffset + head.lastOffsetDelta + 1
-    if (head.producerId >= 0) producers.appended(head, baseOffset, maxTimestampMs, nowMs)
+    if (head.producerId >= 0) {
+      producers.appended(head, baseOffset, maxTimestampMs, nowMs)
+      if (producers.evicted > 0) this.#host.world.trace.count('producers.evicted', producers.takeEvicted())
+    }
     this.#batchesSinceSnapshot++
     this.#bytesSinceSnapshot += head.bytes
     if (this.#bytesSinceSnapshot >= snapshotEveryBytes || this.#batchesSinceSnapshot >= snapshotEveryBatches)

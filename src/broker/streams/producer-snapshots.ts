@@ -15,6 +15,8 @@ export interface ProducerSnapshot {
 }
 
 const version = 0
+/** Snapshots of one append: a clean end may have many. */
+const pieceBytes = 256 * 1024
 
 export class ProducerSnapshots implements Machine {
   readonly kind = 6
@@ -31,18 +33,31 @@ export class ProducerSnapshots implements Machine {
 
   /** Resolves when kept; a snapshot that could not be kept costs only a longer start. */
   async keep(snapshots: readonly ProducerSnapshot[]): Promise<void> {
-    if (snapshots.length === 0 || this.#machineLog?.ready !== true) return
-    await this.#machineLog.append(this, snapshots.map(recordOf))
+    let piece: MachineRecord[] = []
+    let bytes = 0
+    for (const snapshot of snapshots) {
+      piece.push(recordOf(snapshot))
+      bytes += snapshot.producers.length
+      if (bytes < pieceBytes) continue
+      await this.#append(piece)
+      piece = []
+      bytes = 0
+    }
+    await this.#append(piece)
   }
 
-  /** The records that end a topic's snapshots: to be appended with the topic's own end or after it. */
+  async #append(records: readonly MachineRecord[]): Promise<void> {
+    if (records.length > 0 && this.#machineLog?.ready === true) await this.#machineLog.append(this, records)
+  }
+
+  /** A topic is deleted: so are its snapshots. */
   async forget(topic: TopicId, partitions: number): Promise<void> {
     const gone: MachineRecord[] = []
     for (let partition = 0; partition < partitions; partition++) {
       const log = logId(topic, partition)
       if (this.#snapshots.has(log)) gone.push({ key: Buffer.from(log), value: null })
     }
-    if (gone.length > 0 && this.#machineLog?.ready === true) await this.#machineLog.append(this, gone)
+    await this.#append(gone)
   }
 
   apply(key: Buffer, value: Buffer | null): void {

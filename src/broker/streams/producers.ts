@@ -78,7 +78,7 @@ const follows = (last: number, next: number): boolean => next === last + 1 || (n
 export class Producers {
   readonly #byId = new Map<number, Producer>()
   readonly #expirationMs: number
-  /** Producers forgotten for want of room; read by the partition's counters. */
+  /** Producers forgotten for want of room and not counted yet. */
   evicted = 0
 
   constructor(expirationMs: number) {
@@ -152,6 +152,12 @@ export class Producers {
     const oldest = [...this.#byId].sort(([, one], [, other]) => one.lastSeenMs - other.lastSeenMs).slice(0, excess)
     for (const [id] of oldest) this.#byId.delete(id)
     this.evicted += oldest.length
+  }
+
+  takeEvicted(): number {
+    const { evicted } = this
+    this.evicted = 0
+    return evicted
   }
 
   list(nowMs: number): ActiveProducer[] {
