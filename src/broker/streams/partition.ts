@@ -170,6 +170,8 @@ export class Partition {
     this.#bytesSinceSnapshot = 0
     this.#batchesSinceSnapshot = 0
     while (at < log.end) {
+      // The log may be trimmed while it is read.
+      at = Math.max(at, log.start)
       const batches = await log.read(offset(at), rebuildReadBytes, log.end)
       if (batches.bytes === 0) break
       for (const chunk of batches.chunks)

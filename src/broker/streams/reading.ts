@@ -69,8 +69,10 @@ export async function findOffset(log: Log, spec: OffsetSpec, clock: Turns): Prom
 async function findTime(log: Log, timestampMs: number, clock: Turns): Promise<FoundOffset> {
   const base = await log.findTime(timestampMs)
   if (base === undefined) return nothing
-  let at = Math.max(base, log.start)
+  let at: number = base
   while (at < log.committed) {
+    // The log may be trimmed while it is searched.
+    at = Math.max(at, log.start)
     const batches = await log.read(offset(at), findReadBytes, log.committed)
     for (const chunk of batches.chunks) {
       for (const [head, position] of headsOf(chunk)) {
