@@ -65,7 +65,7 @@ describe('settings', () => {
     })
   })
 
-  test('resources by their type; what has no settings here is refused', async () => {
+  test('resources by their type; of loggers and client metrics there are no settings', async () => {
     const asked: ConfigResource[] = []
     const client = start({
       describeSettings: (resource) => {
@@ -79,8 +79,11 @@ describe('settings', () => {
       configurationKeys: null,
     }))
     const answer = await client.ask(apis.describeConfigs, 4, { resources })
-    expect(answer?.results.map(({ errorCode }) => errorCode)).toEqual([0, 0, 0, 42, 42, 42])
+    expect(answer?.results.map(({ errorCode }) => errorCode)).toEqual([0, 0, 0, 0, 0, 42])
     expect(asked.map(({ kind }) => kind)).toEqual(['topic', 'broker', 'group'])
+    const changes = [8, 16].map((resourceType) => ({ resourceType, resourceName: '1', configs: [] }))
+    const refused = await client.ask(apis.incrementalAlterConfigs, 1, { resources: changes })
+    expect(refused?.responses.map(({ errorCode }) => errorCode)).toEqual([42, 42])
   })
 
   test('changes: all at once by the old way, one by one by the new', async () => {

@@ -2,7 +2,7 @@
 // Promises: what works and nothing else, in contiguous ranges; a handler gets the request of its own table.
 // Does not know: sockets; how a request was cut.
 //
-// Versions are those of Kafka 4.4 without the unstable (facts of the message definitions), with two exceptions that its
+// Versions are those of Kafka 4.4 without its unstable ones, with two exceptions that its
 // own brokers make: Produce is advertised from 0 (KAFKA-18659) and refused below 3, JoinGroup is served from 0
 // (KAFKA-19444): librdkafka before 2.11 takes their absence for a broker that cannot compress or balance.
 
@@ -42,6 +42,8 @@ export interface ServedApi {
   readonly advertisedMin: number
   /** Whether a request may begin while earlier ones of this API are under way. */
   readonly overlaps: boolean
+  /** Name of the counter of its requests. */
+  readonly counter: string
   answer(call: Call, frame: Buffer, head: RequestHead): Answer | Promise<Answer>
 }
 
@@ -71,6 +73,7 @@ function serve<RequestValue, RequestInput, ResponseValue, ResponseInput extends 
     max,
     advertisedMin: options.advertisedMin ?? min,
     overlaps: options.overlaps ?? false,
+    counter: `kafka.requests.${api.name}`,
     answer: (call, frame, head) => {
       const request = decodeRequestBody(api, frame, head) as RequestValue
       const handled = handle(call, request)

@@ -42,7 +42,7 @@ export type Handled<Response> = Response | Hangup | Unanswered
 /** Longest client id taken; it becomes part of member ids and is told to operators. */
 export const clientIdCharsMax = 1024
 
-/** Every Kafka listener shows one vhost (design §4). */
+/** Every Kafka listener shows one vhost. */
 export const kafkaVhost = '/'
 /** There is one leader, of one epoch: nothing is ever truncated (KIP-101, KIP-320). */
 export const leaderEpoch = 0

@@ -59,8 +59,7 @@ const scopeOf = (type: number): KafkaScope => (type === topicType ? 'topic' : ty
 export function describeConfigs(call: Call, request: DescribeConfigsRequest): InputOf<typeof DescribeConfigsResponse> {
   return {
     results: request.resources.map(({ resourceType, resourceName, configurationKeys }): DescribedResult => {
-      const resource = resourceOf(resourceType, resourceName)
-      const settings = isRefusal(resource) ? resource : call.session.describeSettings(resource)
+      const settings = settingsOf(call, resourceType, resourceName)
       const named = { resourceType, resourceName }
       if (isRefusal(settings)) {
         return {
@@ -76,6 +75,13 @@ export function describeConfigs(call: Call, request: DescribeConfigsRequest): In
       return { ...named, errorCode: kafkaErrors.NONE, errorMessage: null, configs }
     }),
   }
+}
+
+/** This broker has no loggers to set one by one and takes no metrics from clients: of those there are no settings. */
+function settingsOf(call: Call, type: number, name: string): readonly SettingView[] | Refusal {
+  if (type === brokerLoggerType || type === clientMetricsType) return []
+  const resource = resourceOf(type, name)
+  return isRefusal(resource) ? resource : call.session.describeSettings(resource)
 }
 
 function described(
@@ -131,14 +137,15 @@ function alterAll(
   validateOnly: boolean,
 ): Promise<AlteredResult[]> {
   const keyOf = ({ resourceType, resourceName }: AskedResource): string => `${resourceType} ${resourceName}`
-  const keys = resources.map(keyOf)
+  const counts = new Map<string, number>()
+  for (const asked of resources) counts.set(keyOf(asked), (counts.get(keyOf(asked)) ?? 0) + 1)
   return Promise.all(
     resources.map(async (asked) => {
       const { resourceType, resourceName } = asked
-      const isTwice = keys.filter((key) => key === keyOf(asked)).length > 1
-      const outcome = isTwice
-        ? refuse('invalidRequest', 'the request names the resource twice')
-        : await alter(call, asked, mode, validateOnly)
+      const outcome =
+        counts.get(keyOf(asked)) !== 1
+          ? refuse('invalidRequest', 'the request names the resource twice')
+          : await alter(call, asked, mode, validateOnly)
       if (outcome === true) return { resourceType, resourceName, errorCode: kafkaErrors.NONE, errorMessage: null }
       const errorCode = kafkaErrorCode(outcome, scopeOf(resourceType))
       return { resourceType, resourceName, errorCode, errorMessage: kafkaErrorMessage(outcome) }

@@ -94,6 +94,11 @@ class KafkaProtocol implements Protocol<KafkaRequest> {
   next(): KafkaRequest | undefined {
     if (this.nextFrame === this.frames.length) return undefined
     const frame = this.frames[this.nextFrame++]
+    // A frame that was taken is not kept alive by a connection that falls silent.
+    if (this.nextFrame === this.frames.length) {
+      this.frames = []
+      this.nextFrame = 0
+    }
     const head = decodeRequestHead(frame)
     if (head.clientId !== null && head.clientId.length > clientIdCharsMax) {
       throw new DecodeError(`a client id of more than ${clientIdCharsMax} characters`)
@@ -116,7 +121,10 @@ class KafkaProtocol implements Protocol<KafkaRequest> {
   }
 
   answer({ frame, head, served }: KafkaRequest): Answer | Promise<Answer> {
-    if (served !== undefined) return served.answer(this.callOf(head, frame.length), frame, head)
+    if (served !== undefined) {
+      this.options.world.trace.count(served.counter)
+      return served.answer(this.callOf(head, frame.length), frame, head)
+    }
     const own = advertised.find(({ apiKey }) => apiKey === apis.apiVersions.key)
     const response = unknownApiVersions(own ?? { apiKey: apis.apiVersions.key, minVersion: 0, maxVersion: 0 })
     return { chunks: encodeResponse(apis.apiVersions, 0, head.correlationId, response), muteMs: 0 }

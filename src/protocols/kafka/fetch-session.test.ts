@@ -178,6 +178,19 @@ describe('slots', () => {
   })
 })
 
+test('partitions are bounded too: who asks for more gets no session, or loses the one it has', () => {
+  const sessions = new FetchSessions(new StubWorld(), 10, 4)
+  const { sessionId } = concluded(open(sessions, { epoch: 0, partitions: [0, 1, 2] }))
+  expect(sessionId).not.toBe(0)
+  expect(concluded(open(sessions, { epoch: 0, partitions: [0, 1] })).sessionId).toBe(0)
+  concluded(open(sessions, { sessionId, epoch: 1, partitions: [3] }))
+  expect(sessions.partitions).toBe(4)
+  concluded(open(sessions, { sessionId, epoch: 2, partitions: [4], forget: [0] }))
+  expect(sessions.partitions).toBe(4)
+  expect(errorOf(sessions.open(request({ sessionId, epoch: 3, partitions: [5] }), false))).toBe(70)
+  expect([sessions.size, sessions.partitions]).toEqual([0, 0])
+})
+
 interface Step {
   readonly states: readonly PartitionState[]
   readonly add: readonly number[]
@@ -239,6 +252,7 @@ test('a client of a session knows what a client of full fetches knows', () => {
           }
           if (state !== undefined && state.errorCode === 0) expect(known.get(partition)).toMatchObject(pick(state))
         }
+        expect(sessions.partitions).toBe(end.sessionId === 0 ? 0 : known.size)
         sessionId = end.sessionId
         epoch = sessionId === 0 ? 0 : epoch + 1
         if (sessionId === 0) known.clear()

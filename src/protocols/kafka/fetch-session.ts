@@ -1,6 +1,6 @@
 // Fetch sessions, KIP-227: what a client fetches, remembered, so that it and we need to name only what changed.
-// Promises: at most `slotsMax` sessions of all connections together, the longest unused going first; the epoch of a
-//   session is that of the next request it takes. Behaves as Kafka's FetchSession.java.
+// Promises: at most so many sessions and partitions of all connections together, the longest unused session going
+//   first; the epoch of a session is that of the next request it takes. Behaves as Kafka's FetchSession.java.
 // Does not know: records. It is told what was read and says what of it the client must be told.
 
 import type { TopicRef } from '../../broker/door.ts'
@@ -64,6 +64,9 @@ export const fetchSessionSlotsMax = 1000
 /** Kafka's MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS: so long a session is safe from being evicted. */
 export const fetchSessionKeptMs = 120_000
 
+/** Partitions that all sessions together remember, each about 200 bytes; a client beyond gets no session. */
+export const fetchSessionPartitionsMax = 200_000
+
 /** Epochs of a request that is not incremental. */
 const createEpoch = 0
 const closeEpoch = -1
@@ -74,31 +77,45 @@ const keyOf = (part: FetchPartition): string => `${part.name}${part.id}-${part.p
 export class FetchSessions {
   private readonly world: World
   private readonly slotsMax: number
+  private readonly partitionsMax: number
   private readonly sessions = new Map<number, FetchSession>()
+  private remembered = 0
 
-  constructor(world: World, slotsMax = fetchSessionSlotsMax) {
+  constructor(world: World, slotsMax = fetchSessionSlotsMax, partitionsMax = fetchSessionPartitionsMax) {
     this.world = world
     this.slotsMax = slotsMax
+    this.partitionsMax = partitionsMax
   }
 
   get size(): number {
     return this.sessions.size
   }
 
+  /** Partitions of all sessions together. */
+  get partitions(): number {
+    return this.remembered
+  }
+
   /** The context of a request, or the error that answers it. */
   open(request: FetchRequest, byId: boolean): FetchContext | { readonly error: number } {
     const { sessionId, sessionEpoch } = request
     if (sessionEpoch === createEpoch || sessionEpoch === closeEpoch) {
-      if (sessionId !== 0) this.sessions.delete(sessionId)
+      if (sessionId !== 0) this.drop(this.sessions.get(sessionId))
       return this.full(partitionsOf(request, byId), byId, sessionEpoch === createEpoch)
     }
     const session = this.sessions.get(sessionId)
     if (session === undefined) return { error: kafkaErrors.FETCH_SESSION_ID_NOT_FOUND }
     if (session.epoch !== sessionEpoch) return { error: kafkaErrors.INVALID_FETCH_SESSION_EPOCH }
     if (session.byId !== byId) return { error: kafkaErrors.FETCH_SESSION_TOPIC_ID_ERROR }
+    this.remembered -= session.partitions.size
     update(session, request, byId)
+    this.remembered += session.partitions.size
+    if (this.remembered > this.partitionsMax) {
+      this.drop(session)
+      return { error: kafkaErrors.FETCH_SESSION_ID_NOT_FOUND }
+    }
     if (session.partitions.size === 0) {
-      this.sessions.delete(sessionId)
+      this.drop(session)
       return this.full([], byId, false)
     }
     session.epoch = nextEpoch(session.epoch)
@@ -123,7 +140,8 @@ export class FetchSessions {
     states: readonly (PartitionState | undefined)[],
     byId: boolean,
   ): number {
-    if (partitions.length === 0 || (this.sessions.size >= this.slotsMax && !this.evict(partitions.length))) return 0
+    if (partitions.length === 0 || this.remembered + partitions.length > this.partitionsMax) return 0
+    if (this.sessions.size >= this.slotsMax && !this.evict(partitions.length)) return 0
     let id = 0
     while (id === 0 || this.sessions.has(id)) id = this.world.random.bytes(4).readUInt32BE() >>> 1
     const nowMs = this.world.clock.monotonicMs()
@@ -134,6 +152,7 @@ export class FetchSessions {
       if (state !== undefined) remember(entry, state)
       cached.set(keyOf(asked), entry)
     }
+    this.remembered += cached.size
     this.sessions.set(id, { id, byId, createdAtMs: nowMs, usedAtMs: nowMs, epoch: 1, partitions: cached })
     return id
   }
@@ -153,9 +172,15 @@ export class FetchSessions {
       }
     }
     if (victim === undefined) return false
-    this.sessions.delete(victim.id)
+    this.drop(victim)
     this.world.trace.count('kafka.fetch.sessions.evicted')
     return true
+  }
+
+  private drop(session: FetchSession | undefined): void {
+    if (session === undefined) return
+    this.sessions.delete(session.id)
+    this.remembered -= session.partitions.size
   }
 
   private incremental(session: FetchSession): FetchContext {

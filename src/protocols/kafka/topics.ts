@@ -23,8 +23,10 @@ import { configSource } from './configs.ts'
 type CreatedResult = NonNullable<InputOf<typeof CreateTopicsResponse>['topics']>[number]
 type AskedTopic = CreateTopicsRequest['topics'][number]
 
-const namedTwice = (names: readonly string[]): ReadonlySet<string> =>
-  new Set(names.filter((name, index) => names.indexOf(name) !== index))
+function namedTwice(names: readonly string[]): ReadonlySet<string> {
+  const once = new Set<string>()
+  return new Set(names.filter((name) => once.size === once.add(name).size))
+}
 
 const isJudgedGood = <Wanted>(judged: Wanted | Refusal): judged is Wanted => !isRefusal(judged)
 
