@@ -78,16 +78,19 @@ export async function produce(
 export class PlainProducer {
   private readonly name: string
   private readonly places: readonly Place[]
+  private readonly requestsPerRun: number
   private next = 0
 
-  constructor(name: string, places: readonly Place[]) {
+  constructor(name: string, places: readonly Place[], requestsPerRun = Infinity) {
     this.name = name
     this.places = places
+    this.requestsPerRun = requestsPerRun
   }
 
   async run(client: WireClient, book: PromiseBook, dice: Dice, complain: (what: string) => void): Promise<void> {
+    let left = this.requestsPerRun
     const lane = async (): Promise<void> => {
-      while (!client.isGone) await this.once(client, book, dice, complain)
+      while (!client.isGone && left-- > 0) await this.once(client, book, dice, complain)
     }
     await Promise.all([lane(), lane(), lane(), lane()]).catch(unlessGone)
   }
@@ -96,7 +99,8 @@ export class PlainProducer {
     const first = dice.below(this.places.length)
     const chosen = this.places.slice(first, first + 1 + dice.below(3))
     const sent = chosen.map((place) => {
-      const ids = Array.from({ length: 1 + dice.below(8) }, () => `${this.name}:${this.next++}`)
+      const count = this.requestsPerRun === Infinity ? 1 + dice.below(8) : 1
+      const ids = Array.from({ length: count }, () => `${this.name}:${this.next++}`)
       book.send(partitionKey(place.topic, place.partition), ids)
       return { ...place, ids, batch: batchOf(ids, codecs[dice.below(codecs.length)]) }
     })

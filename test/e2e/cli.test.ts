@@ -207,8 +207,8 @@ test('nobody there is 5, wrong usage is 2, each in a line', async () => {
     'consume t --format %x',
     'groups reset g --to-latest --to-earliest',
   ]
-  for (const line of usages) {
-    const { code, err } = await odradek(line.split(' '))
-    expect({ line, code, lines: err.split('\n').length }).toEqual({ line, code: 2, lines: 2 })
+  const ended = await Promise.all(usages.map((line) => odradek(line.split(' '))))
+  for (const [at, { code, err }] of ended.entries()) {
+    expect({ line: usages[at], code, lines: err.split('\n').length }).toEqual({ line: usages[at], code: 2, lines: 2 })
   }
 })

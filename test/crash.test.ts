@@ -1,0 +1,87 @@
+// The crash run's bookkeeping: each way to break a promise is shown to be found.
+// Promises: plain values, no broker.
+// Does not know: processes (test/crash/main.ts).
+
+import { beforeEach, describe, expect, test } from 'vitest'
+import { idOf, PromiseBook, valueOf } from './crash/promises.ts'
+
+const key = 'topic/0'
+const ids = ['a:0', 'a:1', 'a:2', 'a:3']
+const contentsOf = (there: readonly (readonly [number, string])[], end = there.length) => ({
+  offsets: there.map(([offset]) => offset),
+  values: there.map(([, id]) => valueOf(id)),
+  end,
+})
+const all = ids.map((id, offset) => [offset, id] as const)
+
+describe('a promise that is broken is found', () => {
+  let book: PromiseBook
+  beforeEach(() => {
+    book = new PromiseBook()
+    book.send(key, [...ids, 'a:4'])
+    book.acknowledge(key, 0, ids)
+  })
+
+  test('none is broken when all is there, with or without what was never acknowledged', () => {
+    expect(book.judge(key, contentsOf(all))).toEqual([])
+    expect(book.judge(key, contentsOf([...all, [4, 'a:4']]))).toEqual([])
+  })
+
+  test('gaps are allowed', () => {
+    expect(book.judge(key, contentsOf([...all, [9, 'a:4']], 10))).toEqual([])
+  })
+
+  test.each([
+    ['lost', all.slice(0, 3), 'a:3 acknowledged at 3 is gone'],
+    ['lost in the middle', [all[0], all[2], all[3]], 'a:1 acknowledged at 1 is gone'],
+    ['at another offset', [...all.slice(0, 3), [7, 'a:3'] as const], 'a:3 acknowledged at 3 is gone'],
+    ['twice', [...all, [4, 'a:0'] as const], 'a:0 is at 0 and again at 4'],
+    ['never sent', [...all, [4, 'b:0'] as const], 'b:0 at 4 was never sent here'],
+    ['its offset given to another', [...all.slice(0, 3), [3, 'a:4'] as const], 'which now holds a:4'],
+  ])('%s', (_name, there, what) => {
+    expect(book.judge(key, contentsOf(there, 10))).toEqual([expect.stringContaining(what)])
+    expect(book.judge(key, contentsOf(there, 10)).filter((one) => one.includes('acknowledged'))).toEqual([])
+  })
+
+  test('other bytes', () => {
+    const contents = contentsOf(all)
+    contents.values[2] = Buffer.concat([contents.values[2], Buffer.from('!')])
+    expect(book.judge(key, contents)).toEqual(['topic/0: a:2 at 2 has other bytes than were sent'])
+  })
+
+  test('out of order, and beyond the end', () => {
+    const [first, second, ...rest] = all
+    expect(book.judge(key, contentsOf([second, first, ...rest]))).toEqual(['topic/0: offset 0 comes after 1'])
+    expect(book.judge(key, contentsOf(all, 3))).toEqual(['topic/0: offset 3 is not below the end 3'])
+  })
+
+  test('what was once there stays, acknowledged or not', () => {
+    book.judge(key, contentsOf([...all, [4, 'a:4']]))
+    expect(book.judge(key, contentsOf(all))).toEqual([expect.stringContaining('a:4 acknowledged at 4 is gone')])
+  })
+
+  test('what a consumer saw stays', () => {
+    book.keep(key, 4, 'a:4')
+    expect(book.judge(key, contentsOf(all))).toEqual([expect.stringContaining('a:4 acknowledged at 4 is gone')])
+  })
+
+  test('what was acknowledged as a duplicate is there', () => {
+    book.acknowledgeSomewhere(key, ['a:4'])
+    expect(book.judge(key, contentsOf(all))).toEqual([expect.stringContaining('a:4 was acknowledged as a duplicate')])
+    book.acknowledgeSomewhere(key, ['a:3'])
+    expect(book.judge(key, contentsOf(all))).toEqual([])
+  })
+
+  test('a topic that was deleted promises nothing', () => {
+    book.forgetTopic('topic')
+    expect(book.judge(key, contentsOf([], 0))).toEqual([])
+  })
+})
+
+test('a value says its id and follows from it', () => {
+  for (const id of [...ids, 'huge:1']) {
+    expect(idOf(valueOf(id))).toBe(id)
+    expect(valueOf(id).equals(valueOf(id))).toBe(true)
+  }
+  expect(valueOf('huge:1').length).toBeGreaterThan(1000)
+})
