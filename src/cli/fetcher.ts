@@ -124,7 +124,7 @@ export class Fetcher {
     const { errorCode, highWatermark, records: bytes } = partition
     if (errorCode === errorCodes.offsetOutOfRange) return this.moveToStart(position)
     if (isPassing(errorCode)) {
-      this.client.forgetLeaders()
+      this.client.forgetPlaces()
       return this.client.pause(waitMs)
     }
     if (errorCode !== 0) throw kafkaFailure(keyOf(position), errorCode)

@@ -31,6 +31,7 @@ export class KafkaClient {
   private readonly open = new Map<string, Promise<KafkaConnection>>()
   private nodes = new Map<number, Address>()
   private readonly leaders = new Map<string, number>()
+  private readonly coordinators = new Map<string, Address>()
   private controllerId = -1
 
   constructor(bootstrap: readonly Address[], clock: Clock) {
@@ -123,18 +124,22 @@ export class KafkaClient {
     return this.node(this.leaders.get(keyOf(at)) ?? -1)
   }
 
-  /** Leaders have moved: ask again at the next use. */
-  forgetLeaders(): void {
+  /** Leaders or coordinators have moved: ask again at the next use. */
+  forgetPlaces(): void {
     this.leaders.clear()
+    this.coordinators.clear()
   }
 
   async coordinator(group: string): Promise<KafkaConnection> {
+    const known = this.coordinators.get(group)
+    if (known !== undefined) return this.connection(known)
     return this.settle(`group ${group}`, async () => {
       const broker = await this.any()
       const answer = await broker.request(apis.findCoordinator, { key: group, keyType: 0 }, { versionMax: 3 })
       if (answer.errorCode !== 0) return answer.errorCode
-      this.nodes.set(answer.nodeId, { host: answer.host, port: answer.port })
-      return this.node(answer.nodeId)
+      const address = { host: answer.host, port: answer.port }
+      this.coordinators.set(group, address)
+      return this.connection(address)
     })
   }
 
@@ -145,7 +150,7 @@ export class KafkaClient {
       const outcome = await attempt()
       if (typeof outcome !== 'number') return outcome
       if (!isPassing(outcome) || this.clock.monotonicMs() > deadline) throw kafkaFailure(what, outcome)
-      this.forgetLeaders()
+      this.forgetPlaces()
       await this.pause(settlePauseMs)
     }
   }

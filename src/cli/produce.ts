@@ -47,16 +47,16 @@ export function produce(topic: string, flags: ProduceFlags): Promise<void> {
     const lines = flags.file === undefined ? process.stdin : chunksOf(flags.file)
     const producer = await Producer.open(client, topic, options)
     const shown = progress()
-    const all: Sent[] = []
-    let count = 0
+    const totals: Totals = { records: 0, spans: new Map() }
+    if (flags.file === undefined && process.stdin.isTTY) {
+      process.stderr.write('Each line becomes a record; Ctrl-D ends.\n')
+    }
     for await (const batch of linesOf(lines)) {
-      const sent = await producer.send(batch.map(toRecord))
-      all.push(...sent)
-      count += batch.length
-      shown.show(`${count} records`)
+      for (const sent of await producer.send(batch.map(toRecord))) addTo(totals, sent)
+      if (!process.stdin.isTTY) shown.show(`${totals.records} records`)
     }
     shown.end()
-    await report(topic, all, flags)
+    await report(topic, totals, flags)
   })
 }
 
@@ -120,15 +120,21 @@ function* chunksOf(path: string): Generator<Buffer> {
   }
 }
 
-async function report(topic: string, sent: readonly Sent[], flags: ProduceFlags): Promise<void> {
-  const records = sent.reduce((sum, one) => sum + one.records, 0)
-  const byPartition = new Map<number, { first: number; last: number }>()
-  for (const { partition, baseOffset, records: count } of sent) {
-    if (baseOffset < 0) continue
-    const first = byPartition.get(partition)?.first ?? baseOffset
-    byPartition.set(partition, { first, last: baseOffset + count - 1 })
-  }
-  const partitions = [...byPartition].sort(([a], [b]) => a - b)
+interface Totals {
+  records: number
+  /** First and last offset a partition gave. */
+  readonly spans: Map<number, { readonly first: number; readonly last: number }>
+}
+
+function addTo(totals: Totals, { partition, baseOffset, records }: Sent): void {
+  totals.records += records
+  if (baseOffset < 0) return
+  const first = totals.spans.get(partition)?.first ?? baseOffset
+  totals.spans.set(partition, { first, last: baseOffset + records - 1 })
+}
+
+async function report(topic: string, { records, spans }: Totals, flags: ProduceFlags): Promise<void> {
+  const partitions = [...spans].sort(([a], [b]) => a - b)
   if (flags.json === true) {
     return sayJson({ topic, records, partitions: partitions.map(([partition, span]) => ({ partition, ...span })) })
   }

@@ -58,7 +58,7 @@ export async function readConfig(flags: ServeFlags, env: NodeJS.ProcessEnv): Pro
   const path = flags.config ?? env.ODRADEK_CONFIG
   if (path !== undefined) {
     const { readConfigFile } = await import('../server/config-file.ts')
-    const layer = readConfigFile(nodeDisk(), path)
+    const layer = readConfigFile(nodeDisk(), path, flags.config === undefined ? 'ODRADEK_CONFIG' : '--config')
     if ('problems' in layer) return layer
     layers.push(layer)
   }

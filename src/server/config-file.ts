@@ -4,7 +4,7 @@
 
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
-import type { Disk } from '../base/world.ts'
+import { DiskError, type Disk } from '../base/world.ts'
 import type { Said } from './broker-settings.ts'
 import { options, optionByKey, type ConfigProblems, type Layer, type OptionName } from './config.ts'
 
@@ -15,9 +15,16 @@ const schema = v.strictObject({
   settings: v.optional(v.record(v.string(), scalar, 'a map of broker settings')),
 })
 
-export function readConfigFile(disk: Disk, path: string): Layer | ConfigProblems {
-  const content = disk.readFile(path)
-  if (content === undefined) return { problems: [`--config: ${path} does not exist`] }
+/** `as` is how the sayer named the file: `--config`, or the variable. */
+export function readConfigFile(disk: Disk, path: string, as = '--config'): Layer | ConfigProblems {
+  let content: Buffer | undefined
+  try {
+    content = disk.readFile(path)
+  } catch (error) {
+    if (error instanceof DiskError) return { problems: [`${as}: ${error.message}`] }
+    throw error
+  }
+  if (content === undefined) return { problems: [`${as}: ${path} does not exist`] }
   const lines = new LineCounter()
   const document = parseDocument(content.toString('utf8'), { lineCounter: lines, prettyErrors: false })
   if (document.errors.length > 0) {
