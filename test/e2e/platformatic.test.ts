@@ -2,6 +2,7 @@
 // Promises: the same on both stores; no sleeps.
 // Does not know: the versions it speaks (golden fixtures show those).
 
+import * as zlib from 'node:zlib'
 import {
   Admin,
   Consumer,
@@ -12,6 +13,11 @@ import {
 } from '@platformatic/kafka'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Arrivals, openPlace, stores, within, type Place } from './place.ts'
+
+/** Its zstd is that of node:zlib, which Node 20 does not have. */
+const codecs = (['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const).filter(
+  (codec) => codec !== 'zstd' || 'zstdCompressSync' in zlib,
+)
 
 interface Received {
   readonly key: string
@@ -64,7 +70,7 @@ describe.each(stores)('@platformatic/kafka on %s', (store) => {
     return { consumer, arrivals }
   }
 
-  test.each(['none', 'gzip', 'snappy', 'lz4'] as const)('records compressed by %s', async (compression) => {
+  test.each(codecs)('records compressed by %s', async (compression) => {
     const topics = ['packed']
     await admin().createTopics({ topics, partitions: 1, replicas: 1 })
     const messages = Array.from({ length: 300 }, (_, index) => ({

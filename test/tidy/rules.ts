@@ -57,7 +57,7 @@ const forms: readonly Ban[] = [
 ]
 
 const bannedFileWord = /(^|[/.-])(utils?|helpers?|common|managers?|misc)([/.-]|$)/
-const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|contract))?\.ts$/
+const kebabCase = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|contract|d))?\.ts$/
 /** Spelled in pieces, for this file is judged as well. */
 const reminder = new RegExp(
   `\\b(${['TO', 'FIX'].map((word) => word + (word === 'TO' ? 'DO' : 'ME')).join('|')})\\b`,
@@ -117,10 +117,9 @@ function head(path: string, text: string): string[] {
   const shebang = lines[0].startsWith('#!') ? 1 : 0
   let end = shebang
   while (lines[end]?.startsWith('//')) end++
-  const comment = lines.slice(shebang, end)
-  const promises = comment.findIndex((line) => line.startsWith('// Promises: '))
-  const ignorance = comment.findIndex((line) => line.startsWith('// Does not know: '))
-  if (comment.length >= 3 && promises >= 1 && ignorance > promises) return []
+  const comment = lines.slice(shebang, end).join('\n')
+  const promises = comment.indexOf('\n// Promises: ')
+  if (promises > 0 && comment.indexOf('Does not know: ', promises) > 0) return []
   return [`${path}:1: a file opens with // what it owns, // Promises: …, // Does not know: …`]
 }
 
