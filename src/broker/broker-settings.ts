@@ -164,13 +164,6 @@ const nodeRows: readonly BrokerSettingRow[] = [
     documentation: 'What clients are told to connect to; none: the address they came to. Set with --advertise.',
   },
   { name: 'log.dirs', ...fixed, type: 'list', byDefault: '', documentation: 'Where the data is. Set with --data.' },
-  {
-    name: 'inter.broker.protocol.version',
-    ...fixed,
-    type: 'string',
-    byDefault: '4.4',
-    documentation: "The level of Kafka's protocol that is spoken.",
-  },
 ]
 
 /** Each topic setting that a broker setting is the default of, as that broker setting. */

@@ -2,6 +2,7 @@
 // Promises: openBroker answers when everything is replayed and put right; close leaves nothing that a start must redo.
 // Does not know: which engine the store is, which protocols come through the door, where settings were said.
 
+import { assert } from '../base/assert.ts'
 import type { World } from '../base/world.ts'
 import { MachineLog } from '../log/machine.ts'
 import type { Store } from '../log/store.ts'
@@ -29,8 +30,8 @@ export interface BrokerConfig {
   readonly clusterId?: string
   /** Folder or URL of the data, shown to operators. */
   readonly dataPath?: string
-  /** Where clients connect, shown to operators as `listeners`. */
-  readonly listeners?: string
+  /** Where clients connect, shown to operators; a function is asked each time, for a port may be known only later. */
+  readonly listeners?: string | (() => string)
   readonly advertisedListeners?: string
   /** What an acknowledgement promises for topics that do not say; default commit. */
   readonly durability?: 'commit' | 'os'
@@ -93,7 +94,15 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     catalog,
     partitions,
     producerIds: state.producerIds,
-    settings: new SettingDesk({ catalog, machineLog, topics, partitions, settings, nodeId, facts: factsOf(config) }),
+    settings: new SettingDesk({
+      catalog,
+      machineLog,
+      topics,
+      partitions,
+      settings,
+      nodeId,
+      facts: () => factsOf(config),
+    }),
     quotas: state.quotas,
     groups: (vhost) => state.coordinator.forVhost(vhost),
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
@@ -186,8 +195,12 @@ function factsOf(config: BrokerConfig): ReadonlyMap<string, string> {
     ['broker.id', nodeId],
   ])
   if (config.dataPath !== undefined) facts.set('log.dirs', config.dataPath)
-  if (config.listeners !== undefined) facts.set('listeners', config.listeners)
+  const { listeners } = config
+  if (listeners !== undefined) facts.set('listeners', typeof listeners === 'string' ? listeners : listeners())
   if (config.advertisedListeners !== undefined) facts.set('advertised.listeners', config.advertisedListeners)
-  for (const name of facts.keys()) if (!brokerSettings.has(name)) facts.delete(name)
+  assert(
+    [...facts.keys()].every((name) => brokerSettings.has(name)),
+    'a fact is a setting',
+  )
   return facts
 }

@@ -24,7 +24,7 @@ export interface SettingDeskHost {
   readonly settings: BrokerSettings
   readonly nodeId: number
   /** Values that only this process knows: node.id, listeners, log.dirs. */
-  readonly facts: ReadonlyMap<string, string>
+  readonly facts: () => ReadonlyMap<string, string>
 }
 
 export class SettingDesk {
@@ -73,7 +73,7 @@ export class SettingDesk {
     const synonyms: Synonym[] = []
     const changed = settings.changed(name)
     if (changed !== undefined) synonyms.push({ name, value: changed, source: 'broker' })
-    const given = settings.given(name) ?? this.#host.facts.get(name)
+    const given = settings.given(name) ?? this.#host.facts().get(name)
     if (given !== undefined) synonyms.push({ name, value: given, source: 'static' })
     const byDefault = brokerSettings.get(name)?.byDefault
     if (byDefault !== undefined && byDefault !== null) synonyms.push({ name, value: byDefault, source: 'default' })
