@@ -30,6 +30,7 @@ export class Checkpointer {
   #isWanted = false
   #isStopped = false
   #isRecycled = false
+  #isPending = false
 
   constructor(host: CheckpointerHost, journal: Journal) {
     this.#host = host
@@ -53,6 +54,7 @@ export class Checkpointer {
 
   async #run(): Promise<void> {
     this.#isRecycled = false
+    this.#isPending = false
     try {
       while (!this.#isStopped && (await this.#step()));
     } catch (error) {
@@ -60,7 +62,7 @@ export class Checkpointer {
     }
     const wasWanted = this.#isWanted
     this.#isWanted = false
-    if (wasWanted && !this.#isStopped) this.#host.onRoom(this.#isRecycled)
+    if (wasWanted && !this.#isStopped && (this.#isRecycled || !this.#isPending)) this.#host.onRoom(this.#isRecycled)
   }
 
   /** One sync or one recycling. False: nothing to do, or nothing that can be done. */
@@ -78,8 +80,13 @@ export class Checkpointer {
       if (oldest === undefined || folder.dirtySince < oldest[1].dirtySince) {
         if (folder.dirtySince === Infinity) return false
         await folder.sync()
-      } else await this.#host.syncChain(...oldest)
-      return true
+        return true
+      }
+      const before = oldest[1].dirtySince
+      await this.#host.syncChain(...oldest)
+      // What is still on its way into the segments holds it: the end of that write asks again.
+      this.#isPending = oldest[1].dirtySince === before && !isLost(oldest[1])
+      return !this.#isPending
     }
     const largest = this.#largest()
     if (largest === undefined) return false
@@ -98,7 +105,7 @@ export class Checkpointer {
     let oldest: readonly [LogId, SegmentChain] | undefined
     for (const entry of this.#host.chains()) {
       const [, chain] = entry
-      if (chain.dirtySince === Infinity || chain.syncFailure !== undefined) continue
+      if (chain.dirtySince === Infinity || isLost(chain)) continue
       if (oldest === undefined || chain.dirtySince < oldest[1].dirtySince) oldest = entry
     }
     return oldest
@@ -107,8 +114,11 @@ export class Checkpointer {
   #largest(): readonly [LogId, SegmentChain] | undefined {
     for (const entry of this.#host.chains()) {
       const [, chain] = entry
-      if (chain.syncFailure === undefined && chain.unsyncedBytes > unsyncedBytesMax) return entry
+      if (!isLost(chain) && chain.unsyncedBytes > unsyncedBytesMax) return entry
     }
     return undefined
   }
 }
+
+/** Failed: nothing more of it reaches the medium before it is opened anew. */
+const isLost = (chain: SegmentChain): boolean => chain.syncFailure !== undefined || chain.isFailed

@@ -128,7 +128,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
       await opening.finally(() => this.#opening.delete(id))
     } else {
       known.epoch++
-      known.settings = settings
+      await this.configurePartition(known, settings)
     }
     const partition = this.#open.get(id)
     if (partition === undefined) throw closed(`${id} is deleted`)
@@ -144,6 +144,9 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     assert(isScratch === (settings.durability === 'scratch'), `${id}: a log is scratch from its creation or never`)
     const known = this.#opened.closed.get(id)
     const chain = this.#opened.chains.get(id) ?? (await this.#recover(id, settings, known))
+    // Readers take all of a commit log for committed: it has to be before they may.
+    if (chain.isUnproven && settings.durability === 'commit') await chain.sync()
+    chain.isUnproven = false
     const start = Math.max(known?.start ?? 0, chain.segments[0].base) as Offset
     const epoch = this.#opened.generation * epochsPerGeneration + 1
     const partition = new Partition(this, id, settings, chain, { epoch, start })

@@ -169,6 +169,7 @@ export class Partition implements Log {
 
   fail(failure: AppendFailure): void {
     this.failure ??= failure
+    this.chain.isFailed = true
   }
 
   /** Resolves when no work off the loop is under way on its files. */

@@ -90,6 +90,9 @@ export async function recoverChain(
   const { start, synced, appends } = promised
   await chain.recover(synced, start, settings, nowMs, foreignTo(appends, settings.endAtMost))
   const end = (synced?.next ?? 0) as Offset
+  const last = appends.at(-1)
+  const proven = Math.max(end, last === undefined ? 0 : partNext(last.part))
+  chain.isUnproven = chain.segments.length > 0 && chain.next > proven
   if (chain.segments.length === 0 || end > chain.next) chain.begin(end)
   for (const { sequence, part } of appends) {
     chain.dirtyAt(sequence)

@@ -40,6 +40,8 @@ export class SegmentChain {
   dirtySince = Infinity
   /** Up to here everything is on the medium. */
   synced: SyncedEnd | undefined
+  /** Recovery found whole batches that neither a sync nor the journal promised: kept, yet perhaps only in the kernel. */
+  isUnproven = false
   /** Written since the last sync began. */
   unsyncedBytes = 0
   #dirtyAfterSync = Infinity
@@ -47,6 +49,8 @@ export class SegmentChain {
   pendingSince: () => number = () => Infinity
   /** A sync that failed is never tried again: what the kernel did with the bytes is not known. */
   syncFailure: unknown
+  /** Its log failed: nothing more is written to it. */
+  isFailed = false
 
   constructor(world: SegmentWorld, folder: string) {
     this.#world = world
@@ -89,6 +93,13 @@ export class SegmentChain {
     if (synced !== undefined && !bases.includes(synced.base) && synced.next > start && synced.position > 0) {
       throw new CorruptLog(`${this.folder}: the segment of offset ${synced.base} is missing`)
     }
+    // The synced segment was trimmed, so all before it were: a name whose removal was lost is not the log's beginning.
+    if (!bases.includes(firstChanged))
+      while (bases.length > 0 && bases[0] < firstChanged) this.#removeLeftover(bases.shift() as Offset)
+    // The oldest file's name was lost: what follows it is above a hole, like what follows a bad batch.
+    if (bases.length > 0 && bases[0] > Math.max(start, firstChanged)) {
+      for (const base of bases.splice(0)) this.#removeLeftover(base)
+    }
     for (let at = 0; at < bases.length; at++) {
       const base = bases[at]
       const segment = new Segment(this.#world, this.folder, base)
@@ -109,6 +120,9 @@ export class SegmentChain {
         for (const later of bases.splice(at + 1)) this.#removeLeftover(later)
       } else if (at + 1 < bases.length) segment.closeForWriting()
     }
+    const last = this.segments.at(-1)
+    // Names that the last run made may be known to the kernel only, like the bytes it wrote.
+    if (last === undefined || last.base !== synced?.base || last.bytes !== synced.position) this.#isFolderChanged = true
     for (const segment of this.segments) if (!segment.isActive) await segment.loadMaxTimestamp()
     if (this.segments.length > 0) await this.#readBirth(nowMs)
   }
@@ -347,13 +361,21 @@ export class SegmentChain {
     const end = segment.bytes
     let position = await segment.position(from)
     let size = Math.min(Math.max(bytesMax, readBytesMin), readBytesMax)
+    let isFirst = true
     const file = this.#world.slots.hold(segment.slot)
     try {
       while (position < end) {
         const buffer = Buffer.allocUnsafe(Math.min(size, end - position))
         const filled = await file.read(buffer, position)
         if (filled < buffer.length) throw segment.damagedAt(position + filled)
-        const { begin, stop, next, wanted } = selectBatches(segment, buffer, position, from, bytesMax, below)
+        const selection = selectBatches(segment, buffer, position, from, bytesMax, below, isFirst && position > 0)
+        if (selection === 'doubtful') {
+          if (!(await segment.doubtIndexes())) throw segment.damagedAt(position)
+          position = await segment.position(from)
+          continue
+        }
+        isFirst = false
+        const { begin, stop, next, wanted } = selection
         if (stop > begin) {
           segment.remember(next, position + stop)
           return { chunks: [buffer.subarray(begin, stop)], bytes: stop - begin, next }
@@ -407,13 +429,17 @@ function selectBatches(
   from: Offset,
   bytesMax: number,
   below: Offset,
-): Selection {
+  isByIndex: boolean,
+): Selection | 'doubtful' {
   let at = 0
   let begin = -1
   let next = from
   while (at < buffer.length) {
     if (buffer.length - at < batchHeadBytes) break
     const bytes = readBatchHead(buffer, at)?.bytes
+    // An index leads to a batch at or below what is looked for; anything else may be the index's fault.
+    const isAstray = bytes === undefined || baseOffsetAt(buffer, at) > from
+    if (isByIndex && at === 0 && isAstray && !segment.isProven(from, position)) return 'doubtful'
     if (bytes === undefined || baseOffsetAt(buffer, at) < segment.base) throw segment.damagedAt(position + at)
     const after = (chunkLast(buffer, at) + 1) as Offset
     const isWanted = begin >= 0 || after > from

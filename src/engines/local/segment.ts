@@ -46,6 +46,7 @@ export class Segment {
   #offsets: OffsetIndex | undefined
   #times: TimeIndex | undefined
   #bytesSinceEntry = 0
+  #isRebuilt = false
   readonly #hints = new Map<Offset, number>()
   readonly #world: SegmentWorld
 
@@ -157,8 +158,17 @@ export class Segment {
     return offsets === undefined || times === undefined ? undefined : [offsets, times]
   }
 
-  /** For a closed segment whose indexes were lost: its batches are trusted, only their heads are looked at. */
+  /** Index files may be older than the batches after a power cut. Says whether they could be the cause of nonsense. */
+  async doubtIndexes(): Promise<boolean> {
+    if (this.#isRebuilt) return false
+    this.#hints.clear()
+    await this.#rebuild()
+    return true
+  }
+
+  /** For a segment whose indexes were lost: its batches are trusted, only their heads are looked at. */
   async #rebuild(): Promise<void> {
+    this.#isRebuilt = true
     const offsets = new OffsetIndex()
     const times = new TimeIndex()
     let greatest = noTimestampMs
@@ -197,8 +207,29 @@ export class Segment {
     isForeign: ForeignTest,
   ): Promise<number> {
     const files = this.#readRecoverable(position)
-    this.#offsets = files[0]
-    this.#times = files[1]
+    if (files[0].entries.count > 0) {
+      // The index files were not synced: where they lead to nonsense, they and not the batches are wrong.
+      const valid = await this.#recoverWith(files, position, fileBytes, indexIntervalBytes, isForeign)
+      if (valid >= position) return valid
+      this.next = this.base
+      this.maxTimestampMs = noTimestampMs
+    }
+    const none: [OffsetIndex, TimeIndex] = [new OffsetIndex(), new TimeIndex()]
+    const valid = await this.#recoverWith(none, position, fileBytes, indexIntervalBytes, isForeign)
+    if (valid < position)
+      throw new CorruptLog(`${this.path}.log: damaged at position ${valid}, below what was promised`)
+    return valid
+  }
+
+  async #recoverWith(
+    indexes: [OffsetIndex, TimeIndex],
+    position: number,
+    fileBytes: number,
+    indexIntervalBytes: number,
+    isForeign: ForeignTest,
+  ): Promise<number> {
+    this.#offsets = indexes[0]
+    this.#times = indexes[1]
     const from = this.#offsets.lastPosition()
     const last = this.#times.last()
     this.bytes = from
@@ -209,29 +240,19 @@ export class Segment {
     }
     // Entries are given again from the last one on: the batch it names must not get a second one.
     let isKnown = from > 0
-    const valid = await scanBatches(
-      this.#world.slots,
-      this.slot,
-      from,
-      fileBytes,
-      position,
-      (chunk, at, start, bytes) => {
-        const base = baseOffsetAt(chunk, at)
-        if (base < this.next || (start >= position && isForeign(base as Offset, chunk, at))) return false
-        const last = chunkLast(chunk, at)
-        if (isKnown) {
-          isKnown = false
-          this.bytes = start + bytes
-          this.#bytesSinceEntry = bytes
-          this.next = (last + 1) as Offset
-          this.#seeTimestamp(maxTimestampAt(chunk, at), last as Offset)
-        } else this.account(bytes, (last + 1) as Offset, maxTimestampAt(chunk, at), indexIntervalBytes)
-        return true
-      },
-    )
-    if (valid < position)
-      throw new CorruptLog(`${this.path}.log: damaged at position ${valid}, below what was promised`)
-    return valid
+    return scanBatches(this.#world.slots, this.slot, from, fileBytes, position, (chunk, at, start, bytes) => {
+      const base = baseOffsetAt(chunk, at)
+      if (base < this.next || (start >= position && isForeign(base as Offset, chunk, at))) return false
+      const last = chunkLast(chunk, at)
+      if (isKnown) {
+        isKnown = false
+        this.bytes = start + bytes
+        this.#bytesSinceEntry = bytes
+        this.next = (last + 1) as Offset
+        this.#seeTimestamp(maxTimestampAt(chunk, at), last as Offset)
+      } else this.account(bytes, (last + 1) as Offset, maxTimestampAt(chunk, at), indexIntervalBytes)
+      return true
+    })
   }
 
   #seeTimestamp(timestampMs: number, lastOffset: Offset): void {
@@ -280,6 +301,11 @@ export class Segment {
     if (hint !== undefined) return hint
     const { offsets } = await this.#load()
     return offsets.position(from - this.base)
+  }
+
+  /** Whether `position` is known to be right for `from`: a reader ended there, or the index was built anew. */
+  isProven(from: Offset, position: number): boolean {
+    return this.#isRebuilt || this.#hints.get(from) === position
   }
 
   /** A reader was given all below `offset`, which lies at `position`. */

@@ -109,7 +109,8 @@ export class Journal {
   #create(): JournalFile | undefined {
     let bytes = 0
     for (const file of [...this.#live, ...this.#free]) bytes += Math.max(file.bytes, this.#fileBytes)
-    if (bytes + this.#fileBytes > this.#bytesMax && this.#live.length > 0) return undefined
+    // Beside the current file there is always room for the next: otherwise one large entry could stop everything.
+    if (bytes + this.#fileBytes > this.#bytesMax && this.#live.length > 1) return undefined
     const number = this.#nextNumber++
     this.#isFolderChanged = true
     return openJournalFile(this.#disk, `${this.#folder}/${journalFileName(number)}`, number)
