@@ -100,7 +100,8 @@ export class Partition {
     if (isReady && this.#next === log.end && !log.failed && !needsRework(policy, batch))
       return this.#append(log, this.#producers as Producers, policy, batch, acks)
     return new Promise((answer) => {
-      this.#waiting.push({ policy, batch, acks, answer })
+      // A copy: the buffer is the caller's again when this returns.
+      this.#waiting.push({ policy, batch: Buffer.from(batch), acks, answer })
       if (!this.#draining) void this.#drain()
     })
   }

@@ -212,6 +212,32 @@ test('a topic whose record or logs could not be written is not there, and its na
   expect(await outcomes(session, [topic('t')])).toEqual(['t'])
 })
 
+test('while the catalog is read again after a failure, what was there stays there and nothing is made', async () => {
+  const { session, store } = await bench()
+  await session.createTopics([topic('kept')], false)
+  const machineLog = store.logs.get(machineLogId)
+  if (machineLog === undefined) throw new Error('no machine log')
+  let release: () => void = () => undefined
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const read = machineLog.read.bind(machineLog)
+  machineLog.read = (from, bytesMax, below) => held.then(() => read(from, bytesMax, below)) as never
+  store.manual = true
+  const refused = outcomes(session, [topic('lost')])
+  await turns()
+  store.fail('io')
+  expect(await refused).toEqual(['storageFailed'])
+  store.manual = false
+  expect(session.describeTopic({ name: 'kept' })).toMatchObject({ name: 'kept' })
+  expect(await outcomes(session, [topic('more')])).toEqual(['storageFailed'])
+  expect(await session.findOrCreateTopic('kept')).toMatchObject({ name: 'kept' })
+  release()
+  await turns()
+  expect(await outcomes(session, [topic('more')])).toEqual(['more'])
+  expect(session.listTopics().map((one) => one.name)).toEqual(['kept', 'more'])
+})
+
 test('a hundred topics made at once take one append of the catalog', async () => {
   const { session, store } = await bench()
   const machineLog = store.logs.get(machineLogId)
