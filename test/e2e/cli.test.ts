@@ -186,6 +186,11 @@ test('inspect reads segment files and names damage', async () => {
   expect((await odradek(['inspect', 'segment', join(folder, 'absent.log')])).code).toBe(3)
 })
 
+test('several addresses: the first that answers is enough', async () => {
+  const ended = await odradek(['topics', 'list', '--kafka', `127.0.0.1:1,${broker.kafka.address}`])
+  expect(ended).toMatchObject({ code: 0, err: '' })
+})
+
 test('nobody there is 5, wrong usage is 2, each in a line', async () => {
   const nobody = await odradek(['topics', 'list', '--kafka', '127.0.0.1:1'])
   expect(nobody).toEqual({

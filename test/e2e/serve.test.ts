@@ -76,6 +76,67 @@ test('what was produced is there after an orderly end and a new start', async ()
   expect((await second.ended).code).toBe(0)
 })
 
+test('it ends in time also with a parked fetch, a group and an unread answer', async () => {
+  const running = start(main, [...fresh, '--store', 'memory:'])
+  const { kafka } = await ready(running)
+  await odradek(['topics', 'create', 'quiet', '--kafka', kafka])
+  const alone = start(main, ['consume', 'quiet', '--kafka', kafka])
+  const member = start(main, ['consume', 'quiet', '--group', 'g', '--kafka', kafka])
+  await expect
+    .poll(async () => (await odradek(['groups', 'describe', 'g', '--kafka', kafka])).out, { timeout: 10_000 })
+    .toContain('quiet-0')
+  const asked = performance.now()
+  running.process.kill('SIGTERM')
+  const { code } = await running.ended
+  expect(code).toBe(0)
+  expect(performance.now() - asked).toBeLessThan(2000)
+  for (const consumer of [alone, member]) {
+    const ended = await consumer.ended
+    expect(ended.code).toBe(5)
+    expect(ended.err).toMatch(/^odradek: (the broker at )?127\.0\.0\.1:\d+ (closed the connection|refuses connections)/)
+  }
+})
+
+/** A disk whose syncs fail once a file of this name is there. */
+const brokenDisk = `
+import fs from 'node:fs'
+const sync = fs.fdatasync
+fs.fdatasync = (fd, done) =>
+  fs.existsSync(process.env.TEST_BROKEN_DISK)
+    ? done(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }))
+    : sync(fd, done)`
+
+test('a sync that fails ends the process with one line; what was acknowledged is there at the next start', async () => {
+  const data = join(folder, 'failing')
+  const broken = join(folder, 'broken')
+  const running = start(main, ['serve', '--kafka', '127.0.0.1:0', '--json', '--log-level', 'silent', '--data', data], {
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(brokenDisk)}`,
+    TEST_BROKEN_DISK: broken,
+  })
+  const { kafka } = await ready(running)
+  expect((await odradek(['produce', 'orders', '--kafka', kafka], 'kept\n')).code).toBe(0)
+  writeFileSync(broken, '')
+  expect((await odradek(['produce', 'orders', '--kafka', kafka], 'never acknowledged\n')).code).not.toBe(0)
+  const { code, err } = await running.ended
+  expect(code).toBe(1)
+  expect(err).toMatch(/^odradek: .*fdatasync.*\n$/)
+
+  const again = start(main, [...fresh, '--data', data])
+  const told = await ready(again)
+  const consumed = await odradek([
+    'consume',
+    'orders',
+    '--from-beginning',
+    '--max-messages',
+    '1',
+    '--kafka',
+    told.kafka,
+  ])
+  expect(consumed.out).toBe('kept\n')
+  again.process.kill('SIGTERM')
+  expect((await again.ended).code).toBe(0)
+})
+
 test('people are told where, what is promised and what to try', async () => {
   const running = start(main, [
     'serve',
