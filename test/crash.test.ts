@@ -7,7 +7,8 @@ import { idOf, PromiseBook, valueOf } from './crash/promises.ts'
 
 const key = 'topic/0'
 const ids = ['a:0', 'a:1', 'a:2', 'a:3']
-const contentsOf = (there: readonly (readonly [number, string])[], end = there.length) => ({
+const contentsOf = (there: readonly (readonly [number, string])[], end = there.length, start = 0) => ({
+  start,
   offsets: there.map(([offset]) => offset),
   values: there.map(([, id]) => valueOf(id)),
   end,
@@ -70,6 +71,18 @@ describe('a promise that is broken is found', () => {
     expect(book.judge(key, contentsOf(all))).toEqual([expect.stringContaining('a:4 was acknowledged as a duplicate')])
     book.acknowledgeSomewhere(key, ['a:3'])
     expect(book.judge(key, contentsOf(all))).toEqual([])
+  })
+
+  test('what is deleted on request may be there until that is acknowledged, and not after', () => {
+    book.askTrim(key, 2)
+    expect(book.judge(key, contentsOf(all))).toEqual([])
+    expect(book.judge(key, contentsOf(all.slice(2), 4, 2))).toEqual([])
+    expect(book.judge(key, contentsOf(all.slice(3), 4, 3))).toEqual([
+      'topic/0: starts at 3, deleted was below 2 at most',
+      expect.stringContaining('a:2 acknowledged at 2 is gone'),
+    ])
+    book.acknowledgeTrim(key, 2)
+    expect(book.judge(key, contentsOf(all))).toEqual(['topic/0: deleted below 2, and starts at 0'])
   })
 
   test('a topic that was deleted promises nothing', () => {

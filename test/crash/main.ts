@@ -13,6 +13,7 @@ import { IdempotentProducer, PlainProducer, type Dice, type Place } from './prod
 import { hugeName, PromiseBook } from './promises.ts'
 import { readAll, topicsThere } from './read-back.ts'
 import { createTopic, TopicKeeper } from './topic-keeper.ts'
+import { trimUnderLoad } from './trimmer.ts'
 import { WireClient } from './wire-client.ts'
 
 const { values } = parseArgs({
@@ -52,6 +53,8 @@ const places: readonly Place[] = staying.flatMap(({ name, partitions }) =>
   Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
 )
 
+/** Its start is raised under load; no group reads it. */
+const trimmed: Place = { topic: 'small-segments', partition: 1 }
 const dice = diceOf(seed)
 const readyMs: number[] = []
 const folder = mkdtempSync(join(tmpdir(), 'odradek-crash-'))
@@ -61,7 +64,10 @@ const plain = [...['ada', 'bea'].map((name) => new PlainProducer(name, places)),
 const idempotent = places
   .filter((_, index) => index % 2 === 0)
   .map((place, index) => new IdempotentProducer(`once${index}`, place))
-const member = new GroupMember('readers', places)
+const member = new GroupMember(
+  'readers',
+  places.filter(({ topic, partition }) => topic !== trimmed.topic || partition !== trimmed.partition),
+)
 
 const within = <T>(what: string, ms: number, promise: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout
@@ -113,10 +119,11 @@ async function load(broker: BrokerProcess, complain: (what: string) => void): Pr
     ...plain.map(async (producer) => producer.run(await client('plain'), book, dice, complain)),
     ...idempotent.map(async (producer) => producer.run(await client('idempotent'), book, dice, complain)),
     (async () => member.run(await client('member'), book, complain))(),
+    (async () => trimUnderLoad(await client('trimmer'), trimmed, book, dice, complain))(),
     (async () => keeper.run(await client('keeper'), book, dice, complain))(),
   ]
   const ended = Promise.all(running.map((one) => one.catch((error: unknown) => complain(`a client failed: ${error}`))))
-  const lifeMs = 150 + dice.below(1500)
+  const lifeMs = 150 + dice.below(1200)
   await pause(lifeMs)
   if (!broker.isRunning) complain(`the broker ended by itself:\n${broker.output}`)
   await broker.kill()

@@ -22,6 +22,7 @@ export const idOf = (value: Buffer): string => value.toString('latin1', 0, Math.
 
 /** All records of a partition from its start, in storage order. */
 export interface Contents {
+  readonly start: number
   readonly offsets: readonly number[]
   readonly values: readonly Buffer[]
   readonly end: number
@@ -34,6 +35,8 @@ export class PromiseBook {
   private readonly kept = new Map<PartitionKey, Map<number, string>>()
   /** Ids whose sender retried until it was told: they are there exactly once. */
   private readonly told = new Map<string, PartitionKey>()
+  /** Starts that were asked for, and those that were acknowledged. */
+  private readonly trims = new Map<PartitionKey, { asked: number; promised: number }>()
   acknowledged = 0
 
   send(key: PartitionKey, ids: readonly string[]): void {
@@ -58,6 +61,20 @@ export class PromiseBook {
     kept.set(offset, id)
   }
 
+  /** From now on nobody may say whether what lies below is there. */
+  askTrim(key: PartitionKey, before: number): void {
+    const trim = this.trims.get(key) ?? { asked: 0, promised: 0 }
+    trim.asked = Math.max(trim.asked, before)
+    this.trims.set(key, trim)
+    const kept = this.kept.get(key)
+    for (const offset of kept?.keys() ?? []) if (offset < before) kept?.delete(offset)
+  }
+
+  acknowledgeTrim(key: PartitionKey, before: number): void {
+    const trim = this.trims.get(key)
+    if (trim !== undefined) trim.promised = Math.max(trim.promised, before)
+  }
+
   forgetTopic(topic: string): void {
     for (const key of this.kept.keys()) if (topicOf(key) === topic) this.kept.delete(key)
     for (const [id, key] of this.sent) if (topicOf(key) === topic) this.sent.delete(id)
@@ -69,6 +86,9 @@ export class PromiseBook {
     const broken: string[] = []
     const found = new Map<number, string>()
     const places = new Map<string, number>()
+    const { asked, promised } = this.trims.get(key) ?? { asked: 0, promised: 0 }
+    if (contents.start < promised) broken.push(`${key}: deleted below ${promised}, and starts at ${contents.start}`)
+    if (contents.start > asked) broken.push(`${key}: starts at ${contents.start}, deleted was below ${asked} at most`)
     let before = -1
     for (const [index, offset] of contents.offsets.entries()) {
       const value = contents.values[index]
@@ -85,6 +105,8 @@ export class PromiseBook {
     }
     if (before >= contents.end) broken.push(`${key}: offset ${before} is not below the end ${contents.end}`)
     for (const [offset, id] of this.kept.get(key) ?? []) {
+      // An acknowledgement may come after its record was deleted.
+      if (offset < asked) continue
       const there = found.get(offset)
       if (there === undefined)
         broken.push(`${key}: ${id} acknowledged at ${offset} is gone (the end is ${contents.end})`)
@@ -92,7 +114,8 @@ export class PromiseBook {
     }
     for (const [id, where] of this.told) {
       if (where !== key) continue
-      if (!places.has(id)) broken.push(`${key}: ${id} was acknowledged as a duplicate and is not there`)
+      // Where records are deleted it may have been one of them.
+      if (asked === 0 && !places.has(id)) broken.push(`${key}: ${id} was acknowledged as a duplicate and is not there`)
       this.told.delete(id)
     }
     this.kept.set(key, found)

@@ -7,6 +7,7 @@ import { batchCrcHolds, batchHeadBytes, compressionOf, forEachBatch } from '../.
 import { inflate } from '../../src/log/compression.ts'
 import { RecordCursor } from '../../src/log/records.ts'
 import { partitionKey, type Contents, type PartitionKey } from './promises.ts'
+import { startAndEnd } from './trimmer.ts'
 import type { WireClient } from './wire-client.ts'
 
 export const produceVersion = 9
@@ -26,6 +27,7 @@ export async function topicsThere(client: WireClient): Promise<TopicThere[]> {
 interface Reading {
   readonly topic: string
   readonly partition: number
+  readonly start: number
   next: number
   end: number
   readonly offsets: number[]
@@ -34,15 +36,13 @@ interface Reading {
 
 /** Throws when the broker refuses, stands still or sends a batch that is not whole. */
 export async function readAll(client: WireClient, topics: readonly TopicThere[]): Promise<Map<PartitionKey, Contents>> {
-  const readings: Reading[] = topics.flatMap(({ name, partitions }) =>
-    Array.from({ length: partitions }, (_, partition) => ({
-      topic: name,
-      partition,
-      next: 0,
-      end: -1,
-      offsets: [],
-      values: [],
-    })),
+  const readings: Reading[] = await Promise.all(
+    topics.flatMap(({ name, partitions }) =>
+      Array.from({ length: partitions }, async (_, partition) => {
+        const [start] = await startAndEnd(client, { topic: name, partition })
+        return { topic: name, partition, start, next: start, end: -1, offsets: [], values: [] }
+      }),
+    ),
   )
   for (;;) {
     const open = readings.filter(({ next, end }) => end < 0 || next < end)
@@ -55,9 +55,9 @@ export async function readAll(client: WireClient, topics: readonly TopicThere[])
       throw new Error(`reading stands still at ${open[0].topic}/${open[0].partition} ${open[0].next}`)
   }
   return new Map(
-    readings.map(({ topic, partition, offsets, values, end }) => [
+    readings.map(({ topic, partition, start, offsets, values, end }) => [
       partitionKey(topic, partition),
-      { offsets, values, end },
+      { start, offsets, values, end },
     ]),
   )
 }
