@@ -90,7 +90,7 @@ export interface Connection {
   /** The address the client connected to, as host and port. */
   readonly localHost: string
   readonly localPort: number
-  /** Called with bytes as they come; the buffer is the callee's to keep. */
+  /** Called with bytes as they come. The chunk is the callee's during the call only: what is kept is copied. */
   onData(take: (chunk: Buffer) => void): void
   /** Called once: the peer ended, reset, or we closed. */
   onClose(done: () => void): void
@@ -117,7 +117,10 @@ export interface Listener {
 
 export interface Net {
   /** host:port, or a unix socket path. Rejects with NetError. */
-  listen(at: { host: string; port: number } | { path: string }, accept: (connection: Connection) => void): Promise<Listener>
+  listen(
+    at: { host: string; port: number } | { path: string },
+    accept: (connection: Connection) => void,
+  ): Promise<Listener>
 }
 
 /** A listener that could not be opened, in one line for people. */

@@ -68,7 +68,7 @@ export type Acks = 0 | 1 | -1
 export interface ProduceCall {
   readonly topic: TopicRef
   readonly partition: number
-  /** One whole record batch; the broker keeps and patches the buffer. */
+  /** One whole record batch. The broker patches it during the call and copies what it keeps. */
   readonly batch: Buffer
   readonly acks: Acks
 }

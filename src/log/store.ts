@@ -63,7 +63,7 @@ export interface AppendEntry {
   readonly log: Log
   /**
    * One whole record batch (magic 2, head and CRC already judged). The engine patches base offset (bytes 0–7) and
-   * leader epoch (bytes 12–15) in place and keeps the buffer: the caller must not touch it again.
+   * leader epoch (bytes 12–15) in place and copies what it keeps: after the call the buffer is the caller's again.
    */
   readonly batch: Buffer
   /** How many offsets the batch takes: lastOffsetDelta + 1. */

@@ -46,6 +46,8 @@ export class Partition {
   #opening: Promise<Log | Refusal> | undefined
   /** undefined: not known (again); built from the log before the next append. */
   #producers: Producers | undefined
+  /** What was decided when an append was refused, until the log told what is so. */
+  #refuted: Producers | undefined
   readonly #waiting: Waiting[] = []
   #draining = false
   #gone = false
@@ -145,17 +147,24 @@ export class Partition {
   async #makeReady(policy: TopicPolicy): Promise<Refusal | undefined> {
     const log = await this.open(policy)
     if (isRefusal(log)) return log
-    if (this.#next !== log.end) this.#producers = undefined
+    if (this.#next !== log.end) this.#forget()
     while (this.#producers === undefined) {
       const generation = this.#generation
       const producers = await this.#rebuild(log)
       if (log.failed) return refuse('storageFailed', "The partition's log failed while it was read.")
       // Somebody else was faster, or an append failed meanwhile.
       if (generation !== this.#generation || this.#producers !== undefined) continue
+      if (this.#refuted !== undefined) producers.follow(this.#refuted)
+      this.#refuted = undefined
       this.#producers = producers
       this.#next = log.end
     }
     return undefined
+  }
+
+  #forget(): void {
+    this.#refuted = this.#producers ?? this.#refuted
+    this.#producers = undefined
   }
 
   /** Producers as the log tells: the last snapshot and the heads of what came after it. */
@@ -273,7 +282,7 @@ export class Partition {
   #failed(failure: unknown, generation: number): ProduceRefusal {
     if (generation === this.#generation) {
       this.#generation++
-      this.#producers = undefined
+      this.#forget()
       this.#host.world.trace.warn('append refused', { log: this.id, why: String(failure) })
     }
     if (this.#gone) return goneRefusal()
@@ -314,13 +323,38 @@ export class Partition {
     const to = before === -1 ? log.committed : before
     if (to < 0 || to > log.committed)
       return refuse('offsetOutOfRange', `Offset ${before} is not between ${log.start} and ${log.committed}.`)
+    return (await this.trim(policy, log, to)) ?? log.start
+  }
+
+  /**
+   * Raises the log start. What the producers wrote below it is kept first where only the log knows it: a retry of a
+   * deleted batch is still a retry, after the next start too.
+   */
+  async trim(policy: TopicPolicy, log: Log, to: number): Promise<Refusal | undefined> {
+    if (to <= log.start) return undefined
     try {
-      if (to > log.start) await log.trim(offset(to))
+      if (to > (this.#host.snapshots.of(this.id)?.offset ?? 0)) {
+        const refused = (await this.#makeReady(policy)) ?? (await this.#keepProducers())
+        if (refused !== undefined) return refused
+      }
+      await log.trim(offset(Math.min(to, log.committed)))
+      return undefined
     } catch (error) {
+      if (this.#gone) return goneRefusal()
       if (!(error instanceof AppendFailure)) throw error
       return refuse('storageFailed', `The records could not be deleted: ${error.message}`)
     }
-    return log.start
+  }
+
+  async #keepProducers(): Promise<Refusal | undefined> {
+    const producers = this.#producers
+    const nowMs = this.#host.world.clock.nowMs()
+    producers?.expire(nowMs)
+    if (producers === undefined || producers.size === 0) return undefined
+    const snapshot = { log: this.id, offset: this.#next, producers: producers.write(nowMs) }
+    await this.#lastAppend
+    if (await this.#host.snapshots.keep([snapshot])) return undefined
+    return refuse('storageFailed', 'The records cannot be deleted while the catalog is being recovered: try again.')
   }
 
   async listProducers(policy: TopicPolicy): Promise<readonly ActiveProducer[] | Refusal> {

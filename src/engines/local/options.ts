@@ -66,8 +66,8 @@ export const scanBytes = MiB
 export const loadedIndexesMax = 256
 /** Where readers will go on, remembered per segment. */
 export const hintsMax = 64
-/** A batch smaller than this that pins a buffer four times its size is copied out of it. */
-export const copyBytesMax = 32 * KiB
+/** What tails let go is kept for the batches to come, up to this much. */
+export const spareBytesMax = 16 * MiB
 /** For logs that recovery completes before somebody opens them with settings of their own (Kafka's defaults). */
 export const defaultSegmentBytesMax = 1024 * MiB
 export const defaultIndexIntervalBytes = 4 * KiB

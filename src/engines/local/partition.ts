@@ -16,7 +16,7 @@ import {
 import type { Item } from './item.ts'
 import { findMaxTime, findTime } from './find.ts'
 import type { Placed, SegmentChain } from './segment-chain.ts'
-import { Tail, type TailBudget, unpinned } from './tail.ts'
+import { Tail, type TailBudget } from './tail.ts'
 
 /**
  * Stamped into every batch. Clients must never be told to truncate, so it never changes while the log lives; the
@@ -76,7 +76,7 @@ export class Partition implements Log {
     this.start = at.start
     this.end = chain.next
     this.committed = chain.next
-    this.tail = new Tail(chain.next)
+    this.tail = new Tail(chain.next, host.tails.pool)
     assert(this.start <= this.end, `${id}: starts below its end`)
   }
 
@@ -92,7 +92,8 @@ export class Partition implements Log {
   take(batch: Buffer, offsets: number): { readonly batch: Buffer; readonly base: Offset; readonly next: Offset } {
     const base = this.end
     const next = (base + offsets) as Offset
-    const kept = unpinned(batch)
+    const kept = this.#host.tails.pool.take(batch.length)
+    batch.copy(kept)
     patchBatch(kept, base, leaderEpoch)
     this.end = next
     this.#host.tails.push(this.tail, kept, next, this.#written)

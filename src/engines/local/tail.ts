@@ -1,10 +1,11 @@
-// The newest batches of one log, as the buffers that came in.
+// The newest batches of one log, in memory.
 // Promises: a contiguous end of the log; what is not in a segment yet is never let go.
 // Does not know: disks. How much all tails together may hold is tail-budget's.
 
 import { assert } from '../../base/assert.ts'
 import type { Batches, Offset } from '../../log/store.ts'
-import { copyBytesMax } from './options.ts'
+import { BufferPool } from '../../base/buffer-pool.ts'
+import { spareBytesMax } from './options.ts'
 
 /** Counted with each batch for the arrays and the buffer object. */
 export const tailEntryBytes = 128
@@ -16,9 +17,13 @@ export class Tail {
   #first = 0
   #nexts: Offset[] = []
   #batches: Buffer[] = []
+  /** Whether a reader was given the batch: then its buffer is not used again, for nobody says when he is done. */
+  #lent: boolean[] = []
+  readonly #pool: BufferPool
 
-  constructor(base: Offset) {
+  constructor(base: Offset, pool: BufferPool) {
     this.base = base
+    this.#pool = pool
   }
 
   get count(): number {
@@ -28,6 +33,7 @@ export class Tail {
   push(batch: Buffer, next: Offset): void {
     this.#batches.push(batch)
     this.#nexts.push(next)
+    this.#lent.push(false)
     this.bytes += batch.length + tailEntryBytes
   }
 
@@ -37,6 +43,7 @@ export class Tail {
     const next = this.#nexts[this.#first]
     if (next > written) return false
     this.bytes -= this.#batches[this.#first].length + tailEntryBytes
+    if (!this.#lent[this.#first]) this.#pool.giveBack(this.#batches[this.#first])
     this.#batches[this.#first] = none
     this.#first++
     this.base = next
@@ -47,6 +54,7 @@ export class Tail {
   #compact(): void {
     this.#batches = this.#batches.slice(this.#first)
     this.#nexts = this.#nexts.slice(this.#first)
+    this.#lent = this.#lent.slice(this.#first)
     this.#first = 0
   }
 
@@ -55,6 +63,7 @@ export class Tail {
     while (this.count > 0 && (this.#nexts.at(-1) as Offset) > end) {
       this.bytes -= (this.#batches.pop() as Buffer).length + tailEntryBytes
       this.#nexts.pop()
+      this.#lent.pop()
     }
     if (this.base > end) this.base = end
   }
@@ -63,6 +72,7 @@ export class Tail {
   reset(end: Offset): void {
     this.#batches = []
     this.#nexts = []
+    this.#lent = []
     this.#first = 0
     this.bytes = 0
     this.base = end
@@ -77,6 +87,7 @@ export class Tail {
       const batch = this.#batches[at]
       if (this.#nexts[at] > below || (chunks.length > 0 && bytes + batch.length > bytesMax)) break
       chunks.push(batch)
+      this.#lent[at] = true
       bytes += batch.length
       next = this.#nexts[at]
     }
@@ -102,19 +113,10 @@ export class Tail {
 
 const none = Buffer.alloc(0)
 
-/**
- * The batch itself, or a copy when it is a small part of a large buffer: a 200-byte batch must not keep a whole
- * socket chunk alive. Small copies share Node's own pool.
- */
-export function unpinned(batch: Buffer): Buffer {
-  if (batch.length >= copyBytesMax || batch.buffer.byteLength <= batch.length * 4) return batch
-  const copy = Buffer.allocUnsafe(batch.length)
-  batch.copy(copy)
-  return copy
-}
-
 /** The tails of all logs under one bound: the logs that were not written to for longest let go first. */
 export class TailBudget {
+  /** The buffers of all tails: what one lets go another takes. */
+  readonly pool = new BufferPool(spareBytesMax)
   readonly #bytesMax: number
   readonly #bytesPerLogMax: number
   readonly #tails = new Map<Tail, () => Offset>()

@@ -80,7 +80,7 @@ export class MemoryLog implements Log {
   /** Takes a judged entry; its commit follows with commitTo. */
   take(entry: AppendEntry): void {
     assert(entry.expectedEnd === this.end, `${this.id}: an entry is judged before it is taken`)
-    const { batch } = entry
+    const batch = Buffer.from(entry.batch)
     patchBatch(batch, this.end, 0)
     let active = this.#active()
     if (this.#isFull(active, batch.length)) {

@@ -22,9 +22,6 @@ export interface MemoryStoreOptions {
   readonly bytesMax: number
 }
 
-/** Below this, a batch that pins a much larger buffer is copied out of it. */
-const copyBytesMax = 32 * 1024
-
 export function openMemoryStore(world: { readonly clock: Clock }, options: MemoryStoreOptions): Store {
   assert(options.bytesMax > 0, 'a memory store holds something')
   return new MemoryStore(world.clock, options)
@@ -75,7 +72,7 @@ class MemoryStore implements Store {
   append(entries: readonly AppendEntry[]): Promise<void> {
     const refusal = this.#judge(entries)
     if (refusal !== undefined) return Promise.reject(refusal)
-    for (const entry of entries) logOf(entry).take({ ...entry, batch: ownCopy(entry.batch) })
+    for (const entry of entries) logOf(entry).take(entry)
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) this.#clock.endOfTurn(() => this.#commit())
       this.#waiting.push({ entries, resolve, reject })
@@ -134,10 +131,6 @@ class MemoryStore implements Store {
 function logOf({ log }: { readonly log: Log }): MemoryLog {
   assert(log instanceof MemoryLog, `${log.id} is a log of this store`)
   return log
-}
-
-function ownCopy(batch: Buffer): Buffer {
-  return batch.length < copyBytesMax && batch.buffer.byteLength > batch.length * 4 ? Buffer.from(batch) : batch
 }
 
 function refused(kind: AppendFailureKind, why: string): Promise<never> {

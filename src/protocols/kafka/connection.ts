@@ -3,8 +3,9 @@
 //   told what to come back with; a session of the door for each client id a connection uses.
 // Does not know: what any request means; listeners and their sockets (server/).
 
+import { BufferPool } from '../../base/buffer-pool.ts'
 import { DecodeError } from '../../base/bytes.ts'
-import { kafkaFrameBytesMax } from '../../base/limits.ts'
+import { frameSpareBytesMax, kafkaFrameBytesMax } from '../../base/limits.ts'
 import type { Connection, World } from '../../base/world.ts'
 import type { Session, SessionIdentity } from '../../broker/door.ts'
 import { apis } from '../../wire/kafka/api-table.ts'
@@ -44,9 +45,10 @@ const idleMsDefault = 10 * 60 * 1000
 
 export function openKafka(options: KafkaOptions): Kafka {
   const fetchSessions = new FetchSessions(options.world)
+  const framePool = new BufferPool(frameSpareBytesMax)
   return {
     converse: (connection) => {
-      const protocol = new KafkaProtocol(options, connection, fetchSessions)
+      const protocol = new KafkaProtocol(options, connection, fetchSessions, framePool)
       const { idleMs = idleMsDefault, broken } = options
       return new Conversation(
         options.world,
@@ -70,14 +72,17 @@ class KafkaProtocol implements Protocol<KafkaRequest> {
   private readonly options: KafkaOptions
   private readonly connection: Connection
   private readonly fetchSessions: FetchSessions
-  private readonly cutter = new FrameCutter(kafkaFrameBytesMax)
+  private readonly framePool: BufferPool
+  private readonly cutter: FrameCutter
   private frames: Buffer[] = []
   private nextFrame = 0
   private readonly parked = new Set<() => void>()
   private hurried = false
   private session: { readonly clientId: string; readonly session: Session } | undefined
 
-  constructor(options: KafkaOptions, connection: Connection, fetchSessions: FetchSessions) {
+  constructor(options: KafkaOptions, connection: Connection, fetchSessions: FetchSessions, framePool: BufferPool) {
+    this.framePool = framePool
+    this.cutter = new FrameCutter(kafkaFrameBytesMax, framePool)
     this.options = options
     this.connection = connection
     this.fetchSessions = fetchSessions
@@ -123,7 +128,10 @@ class KafkaProtocol implements Protocol<KafkaRequest> {
   answer({ frame, head, served }: KafkaRequest): Answer | Promise<Answer> {
     if (served !== undefined) {
       this.options.world.trace.count(served.counter)
-      return served.answer(this.callOf(head, frame.length), frame, head)
+      const answer = served.answer(this.callOf(head, frame.length), frame, head)
+      // A batch is copied by whoever keeps it, so nothing of a produce request is needed once it has begun.
+      if (head.apiKey === apis.produce.key) this.framePool.giveBack(frame)
+      return answer
     }
     const own = advertised.find(({ apiKey }) => apiKey === apis.apiVersions.key)
     const response = unknownApiVersions(own ?? { apiKey: apis.apiVersions.key, minVersion: 0, maxVersion: 0 })

@@ -2,6 +2,7 @@
 // Promises: heads are readable whatever their key and version; no announced length is allocated; bodies are slices.
 // Does not know: which versions are advertised, what a message means, sockets.
 
+import { BufferPool } from '../../base/buffer-pool.ts'
 import { DecodeError, Reader, Writer } from '../../base/bytes.ts'
 import { codecFor, hasVersion } from '../../base/schema-compose.ts'
 import type { InputOf, ValueOf } from '../../base/schema.ts'
@@ -106,32 +107,31 @@ export function decodeResponse<A extends AnyApi>(api: A, version: number, frame:
   return codecFor(api.response, version).decode(reader) as ValueOf<A['response']>
 }
 
-/** Chunks at least this long are kept as they came; shorter ones are gathered, lest each cost more than it brings. */
-const keptBytesMin = 16 * 1024
-const gatherBytes = 64 * 1024
+/** A frame's buffer is reserved up to this much by its announced length; beyond, it grows with what arrived. */
+const reservedBytesMax = 256 * 1024
 
 /**
- * Cuts a stream into frames, without their length. A frame that came whole within a chunk is a slice of it; one that
- * came in pieces is put together once, at its end. Memory grows with what arrived, not with what was announced.
+ * Cuts a stream into frames, without their length. Chunks are the caller's again after push(): every frame is copied
+ * once, into a buffer of the pool. Memory grows with what arrived, not with what was announced.
  */
 export class FrameCutter {
   private readonly frameBytesMax: number
+  private readonly pool: BufferPool
   /** Bytes of the length field seen so far, and their value. */
   private lengthBytes = 0
   private length = 0
-  private pieces: Buffer[] = []
-  private pieceBytes = 0
-  /** Where short pieces are gathered: the last of `pieces` is its filled part while `gathered` > 0. */
-  private gather: Buffer | undefined
-  private gathered = 0
+  /** The frame under way and how much of it is there. */
+  private frame: Buffer | undefined
+  private filled = 0
 
-  constructor(frameBytesMax: number) {
+  constructor(frameBytesMax: number, pool = new BufferPool(0)) {
     this.frameBytesMax = frameBytesMax
+    this.pool = pool
   }
 
   /** Bytes held of a frame that is not complete. */
   get heldBytes(): number {
-    return this.pieceBytes
+    return this.filled
   }
 
   /** The frames that `chunk` completes. A length that no frame can have is a DecodeError; the stream is then lost. */
@@ -146,14 +146,12 @@ export class FrameCutter {
       if (this.length < 0 || this.length > this.frameBytesMax) {
         throw new DecodeError(`a frame of ${this.length} bytes, at most ${this.frameBytesMax} are taken`)
       }
-      const missing = this.length - this.pieceBytes
-      const found = Math.min(missing, chunk.length - at)
-      if (found === missing) {
-        const last = chunk.subarray(at, at + found)
-        frames.push(this.pieceBytes === 0 ? last : this.join(last))
-        this.lengthBytes = this.length = 0
-      } else this.keep(at === 0 ? chunk : chunk.subarray(at))
+      const found = Math.min(this.length - this.filled, chunk.length - at)
+      const frame = this.roomFor(this.filled + found)
+      chunk.copy(frame, this.filled, at, at + found)
+      this.filled += found
       at += found
+      if (this.filled === this.length) frames.push(this.finish(frame))
     }
     return frames
   }
@@ -167,32 +165,20 @@ export class FrameCutter {
     return at
   }
 
-  private keep(piece: Buffer): void {
-    this.pieceBytes += piece.length
-    if (piece.length >= keptBytesMin) {
-      this.closeGather()
-      this.pieces.push(piece)
-      return
-    }
-    if (this.gather === undefined || this.gathered + piece.length > this.gather.length) {
-      this.closeGather()
-      this.gather = Buffer.allocUnsafeSlow(Math.min(gatherBytes, Math.max(this.length, piece.length)))
-    }
-    this.gather.set(piece, this.gathered)
-    this.gathered += piece.length
+  /** The buffer of the frame under way, with room for `bytes`: doubled as it fills, never past the frame's length. */
+  private roomFor(bytes: number): Buffer {
+    const held = this.frame
+    if (held !== undefined && held.length >= bytes) return held
+    const wanted = Math.max(bytes, held === undefined ? reservedBytesMax : 2 * held.length)
+    const frame = this.pool.take(Math.min(this.length, wanted))
+    held?.copy(frame, 0, 0, this.filled)
+    this.frame = frame
+    return frame
   }
 
-  private closeGather(): void {
-    if (this.gather !== undefined && this.gathered > 0) this.pieces.push(this.gather.subarray(0, this.gathered))
-    this.gather = undefined
-    this.gathered = 0
-  }
-
-  private join(last: Buffer): Buffer {
-    this.closeGather()
-    const frame = Buffer.concat([...this.pieces, last], this.length)
-    this.pieces = []
-    this.pieceBytes = 0
+  private finish(frame: Buffer): Buffer {
+    this.frame = undefined
+    this.lengthBytes = this.length = this.filled = 0
     return frame
   }
 }
