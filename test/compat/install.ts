@@ -9,8 +9,11 @@ import { must, run } from './process.ts'
 
 export const KAFKA_VERSION = '4.3.1'
 
+const named = process.env['ODRADEK_COMPAT_CACHE']
+// The broker, started from here, would take it for a setting of its own.
+delete process.env['ODRADEK_COMPAT_CACHE']
+
 export function cacheFolder(): string {
-  const named = process.env['ODRADEK_COMPAT_CACHE']
   return named !== undefined && named !== '' ? named : join(homedir(), '.cache', 'odradek-compat')
 }
 
