@@ -92,13 +92,17 @@ export function complaintsAbout(path: string, text: string): string[] {
       judge([reexport], code)
     }
   }
-  if (isTest(path)) {
-    judge(
-      [{ pattern: /\bsetTimeout\(\s*(?:resolve|done|r)\b/g, instead: 'an awaited event: tests do not sleep' }],
-      code,
-    )
-  }
+  if (isTest(path)) complaints.push(...sleeps(path, text, code))
   return complaints
+}
+
+/** That something does not happen cannot be awaited: then the line above says what is waited out. */
+function sleeps(path: string, text: string, code: string): string[] {
+  const lines = text.split('\n')
+  return [...code.matchAll(/\bsetTimeout\(\s*(?:resolve|done|r)\b/g)]
+    .map((match) => lineOf(text, match.index))
+    .filter((line) => !/^\s*\/\//.test(lines[line - 2] ?? ''))
+    .map((line) => `${path}:${line}: a test does not sleep; take an awaited event, or say above what must not happen`)
 }
 
 function namesAndSize(path: string, text: string): string[] {
