@@ -69,7 +69,7 @@ interface Waiting {
 export class StageStore {
   holds = false
   readonly #batches: { readonly batch: Buffer; readonly next: number }[] = []
-  #waiting: Waiting[] = []
+  readonly #waiting: Waiting[] = []
   #epoch = 0
   #settings: LogSettings | undefined
 
@@ -94,7 +94,7 @@ export class StageStore {
   }
   /** The process ends: what was not committed is lost. */
   crash(): void {
-    this.#waiting = []
+    for (const { reject } of this.#waiting.splice(0)) reject(new AppendFailure('closed', 'the stage is over'))
   }
 
   asStore(): Store {
@@ -177,6 +177,7 @@ export class GroupStage {
   readonly counters = new Map<string, number>()
   coordinator!: GroupCoordinator
   calls!: GroupCalls
+  #machineLog: MachineLog | undefined
 
   private constructor(settings: Partial<GroupSettings>) {
     this.settings = { ...defaultGroupSettings, ...settings }
@@ -205,16 +206,17 @@ export class GroupStage {
 
   async start(): Promise<void> {
     this.coordinator = new GroupCoordinator(this.world, this.directory, this.settings)
-    const machineLog = await MachineLog.open(this.world, this.store.asStore(), this.coordinator.machines)
-    this.coordinator.start(machineLog)
+    this.#machineLog = await MachineLog.open(this.world, this.store.asStore(), this.coordinator.machines)
+    this.coordinator.start(this.#machineLog)
     this.calls = this.coordinator.forVhost('/')
     await settled()
   }
 
-  /** kill -9 and a new start: the old coordinator is left where it was, with its timers stopped. */
+  /** The end of the process, in the middle of whatever it did, and a new start. */
   async restart(): Promise<void> {
-    this.store.crash()
     this.coordinator.close()
+    this.#machineLog?.close()
+    this.store.crash()
     await settled()
     await this.start()
   }

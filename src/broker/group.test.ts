@@ -44,10 +44,10 @@ describe('joining', () => {
     expect(joinedOf(joined.outcome).memberId).toBe(memberId)
     // An id given out holds up a rebalance under way, until its session would have ended.
     await stage.sync(joinedOf(joined.outcome), { [memberId]: 'A' })
-    const lost = await stage.join({ requireKnownMemberId: true })
+    const lost = await stage.join({ requireKnownMemberId: true, sessionTimeoutMs: 6000 })
     const again = await stage.join({ memberId })
     expect(refusedOf(again)).toBe('parked')
-    await stage.clock.advance(9_999)
+    await stage.clock.advance(5999)
     expect(refusedOf(again)).toBe('parked')
     await stage.clock.advance(1)
     expect(joinedOf(again.outcome).generation).toBe(2)
@@ -266,6 +266,21 @@ describe('sessions', () => {
     expect(joinedOf(parked.outcome)).toMatchObject({ generation: 2 })
     await stage.clock.advance(5999)
     expect(await stage.heartbeat(joinedOf(parked.outcome))).toBe('ok')
+  })
+
+  test('a session that ran out while its member waited for the assignment begins anew with it', async () => {
+    const stage = await GroupStage.open()
+    const parked = [await stage.join({ sessionTimeoutMs: 30_000 }), await stage.join({ sessionTimeoutMs: 6000 })]
+    await stage.clock.advance(0)
+    const [leader, follower] = parked.map(({ outcome }) => joinedOf(outcome))
+    const waiting = await stage.sync(follower)
+    await stage.clock.advance(6001)
+    await stage.sync(leader, { [follower.memberId]: 'B' })
+    expect(assignmentOf(waiting)).toBe('B')
+    await stage.clock.advance(5999)
+    expect(await stage.state()).toBe('Stable')
+    await stage.clock.advance(1)
+    expect(await stage.state()).toBe('PreparingRebalance')
   })
 
   test('one alarm a group, whatever the heartbeats', async () => {

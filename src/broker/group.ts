@@ -109,8 +109,9 @@ export function memberOf(group: Group, id: string): Member {
   return member
 }
 
+/** Whose first join is not answered has no session yet, whatever it sends; its deadline stands. */
 export function keepAlive(member: Member, nowMs: number): void {
-  member.deadlineMs = nowMs + member.sessionTimeoutMs
+  if (!member.isNew) member.deadlineMs = nowMs + member.sessionTimeoutMs
 }
 
 export function addMember(group: Group, member: Member): void {
@@ -302,9 +303,9 @@ function completeJoin(group: Group, step: Step): void {
     group.syncDeadlineMs = step.nowMs + rebalanceTimeoutMs(group)
     for (const member of group.members.values()) {
       answerJoin(group, member, joinedAs(group, member, member.id === group.leader ? 'leader' : 'follower'), step)
-      keepAlive(member, step.nowMs)
       member.isNew = false
       member.mustSync = true
+      keepAlive(member, step.nowMs)
     }
   }
   group.topics = topicsOf(group)
