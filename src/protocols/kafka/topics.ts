@@ -65,7 +65,7 @@ function newTopic(asked: AskedTopic): NewTopic | Refusal {
     return refuse('invalidReplicaAssignment', 'the assignment names partitions 0, 1, 2 … each once')
   }
   const lists = sorted.map(({ brokerIds }) => brokerIds)
-  return { name, partitions: lists.length, replicationFactor: undefined, assignments: lists, settings }
+  return { name, partitions: undefined, replicationFactor: undefined, assignments: lists, settings }
 }
 
 function createdResult(name: string, outcome: CreatedTopic | Refusal): CreatedResult {
