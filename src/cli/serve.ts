@@ -3,7 +3,7 @@
 // prevents a start is one line each on stderr and exit 1.
 // Does not know: the broker. startBroker composes it.
 
-import { resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { isLoopback } from '../server/address.ts'
 import type { Said } from '../server/broker-settings.ts'
 import {
@@ -140,5 +140,6 @@ function greeting(broker: RunningBroker, config: Config): string {
 
 /** How this program was called, so that what the greeting shows can be typed. */
 function ownCommand(script: string): string {
-  return script.endsWith('.js') || script.endsWith('.ts') ? 'npx odradek' : 'odradek'
+  if (script.includes('_npx') || script.includes('node_modules')) return 'npx odradek'
+  return /\.[jt]s$/.test(script) ? `node ${relative('.', script)}` : 'odradek'
 }

@@ -121,9 +121,8 @@ function failure(): { readonly failed: Promise<Error>; readonly fail: (error: un
 /** One line that says what prevents the start and what to do; a bug goes on as what it is. */
 function startFailure(error: unknown, config: Config): unknown {
   if (error instanceof NetError) {
-    return new StartFailure(
-      `${error.message}: stop what listens there, or choose another address with --kafka HOST:PORT`,
-    )
+    const stop = error.message.endsWith('already in use') ? 'stop what listens there, or ' : ''
+    return new StartFailure(`${error.message}: ${stop}choose another address with --kafka HOST:PORT`)
   }
   if (error instanceof DiskError) {
     // Ours say all there is to say; the kernel's name their error and no way out.
