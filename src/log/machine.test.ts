@@ -10,7 +10,16 @@ import { assembleBatch, batchHeadBytes, compressionBits } from './batch.ts'
 import { deflate } from './compression.ts'
 import { MachineLog, machineLogId, type Machine, type MachineRecord } from './machine.ts'
 import { encodeBatch } from './records.ts'
-import { AppendFailure, CorruptLog, logId, type Log, type LogSettings, type Store, type TopicId } from './store.ts'
+import {
+  AppendFailure,
+  CorruptLog,
+  logId,
+  type AppendEntry,
+  type Log,
+  type LogSettings,
+  type Store,
+  type TopicId,
+} from './store.ts'
 
 const MiB = 1024 * 1024
 const settings: LogSettings = {
@@ -193,6 +202,113 @@ describe('one machine log', () => {
     await expect(log.append(machine, [record('a', '1')])).rejects.toThrow('not ready')
     expect(log.ready).toBe(false)
   })
+})
+
+/**
+ * The memory store behind a medium that is slow and may fail: appends wait until commit() lets the oldest through; fail()
+ * refuses all that wait and all that follow, until the log is reopened.
+ */
+class SlowStore {
+  private waiting: { entries: readonly AppendEntry[]; resolve: () => void; reject: (why: Error) => void }[] = []
+  isBroken = false
+  reopens = 0
+  private readonly behind: Store
+
+  constructor(behind: Store) {
+    this.behind = behind
+  }
+
+  /** The store as the machine log sees it. */
+  get store(): Store {
+    const { behind } = this
+    return {
+      list: () => behind.list(),
+      create: (logs: Parameters<Store['create']>[0]) => behind.create(logs),
+      open: async (...args: Parameters<Store['open']>) => this.watched(await behind.open(...args)),
+      append: (entries: readonly AppendEntry[]) =>
+        this.isBroken
+          ? Promise.reject(new AppendFailure('io', 'the medium failed'))
+          : new Promise<void>((resolve, reject) => this.waiting.push({ entries, resolve, reject })),
+    } as Store
+  }
+
+  private watched(log: Log): Log {
+    Object.defineProperty(log, 'failed', { get: () => this.isBroken })
+    log.reopen = () => {
+      if (++this.reopens % 3 === 1) return Promise.reject(new Error('not yet'))
+      this.isBroken = false
+      return Promise.resolve()
+    }
+    return log
+  }
+
+  async commit(clock: HandClock): Promise<boolean> {
+    const oldest = this.waiting.shift()
+    if (oldest === undefined) return false
+    const committed = this.behind.append(oldest.entries)
+    await clock.turn()
+    await committed.then(oldest.resolve, oldest.reject)
+    await settled()
+    return true
+  }
+
+  async fail(): Promise<void> {
+    this.isBroken = true
+    for (const { reject } of this.waiting.splice(0)) reject(new AppendFailure('io', 'the medium failed'))
+    await settled()
+  }
+}
+
+test('whatever fails and whenever, what is promised is kept and nothing else is believed (against two maps)', async () => {
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ do: fc.constant('append'), key: fc.integer({ min: 0, max: 4 }) }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('commit'), key: fc.constant(0) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('fail'), key: fc.constant(0) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('later'), key: fc.constant(0) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const { clock, world, store } = bench()
+      const slow = new SlowStore(store)
+      const machine = new MapMachine()
+      const log = await MachineLog.open(world, slow.store, [machine])
+      const promised = new Map<string, string>()
+      let believed = new Map<string, string>()
+      for (const [index, { do: what, key }] of steps.entries()) {
+        if (what === 'append' && log.ready) {
+          believed.set(`${key}`, `${index}`)
+          log.append(machine, [record(`${key}`, `${index}`)]).then(
+            () => promised.set(`${key}`, `${index}`),
+            (error: unknown) => expect(error).toBeInstanceOf(AppendFailure),
+          )
+          expect(machine.state).toEqual(believed)
+          if (slow.isBroken) {
+            await settled()
+            believed = new Map(promised)
+          }
+        } else if (what === 'commit') await slow.commit(clock)
+        else if (what === 'fail') {
+          await slow.fail()
+          // What was refused is forgotten; with nothing refused there is nothing to forget.
+          believed = new Map(promised)
+        } else if (what === 'later') {
+          for (const task of clock.later.splice(0)) task()
+          await settled()
+        }
+        if (log.ready) expect(machine.state).toEqual(believed)
+      }
+      while (await slow.commit(clock));
+      for (let tries = 0; tries < 4 && !log.ready; tries++) {
+        for (const task of clock.later.splice(0)) task()
+        await settled()
+      }
+      if (log.ready) expect(machine.state).toEqual(promised)
+      const again = new MapMachine()
+      await MachineLog.open(world, store, [again])
+      expect(again.state).toEqual(promised)
+    }),
+    { numRuns: 200 },
+  )
 })
 
 describe('what a machine log refuses to open', () => {
