@@ -41,7 +41,12 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
   /** What is open, to be closed in reverse. */
   const opened: { close(): Promise<void> }[] = []
   const closeAll = async (): Promise<void> => {
-    for (const one of opened.splice(0).toReversed()) await one.close()
+    let first: unknown
+    for (const one of opened.splice(0).toReversed()) {
+      // One that fails must not keep the next from releasing what it holds.
+      await one.close().catch((error: unknown) => (first ??= error))
+    }
+    if (first !== undefined) throw first
   }
   try {
     const { store, dataPath, clusterId } = await openStore(world, storeOf(config.store) as StorePlace, fail)

@@ -23,10 +23,12 @@ export interface Running {
 }
 
 const endsWithinMs = 15_000
+/** What the machine says, without what it may say to a broker: the tests say that themselves. */
+const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ODRADEK_')))
 
 export function start(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
   if (script === main && !existsSync(main)) throw new Error('dist/ is not built: npm run build')
-  const child = spawn(process.execPath, [script, ...args], { cwd: root, env: { ...process.env, ...env } })
+  const child = spawn(process.execPath, [script, ...args], { cwd: root, env: { ...inherited, ...env } })
   const timer = setTimeout(() => child.kill('SIGKILL'), endsWithinMs)
   let out = ''
   let err = ''
