@@ -122,7 +122,8 @@ export class FaultDisk {
       if (node === undefined) names.delete(name)
       else names.set(name, node)
     }
-    for (const name of [...names.keys()]) if (!hasParent(names, name)) names.delete(name)
+    const all = [...names.keys()]
+    for (const name of all) if (!hasParent(names, name)) names.delete(name)
     this.#nodes = names
     this.#stable = new Map(names)
     this.#changes = []

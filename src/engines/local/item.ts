@@ -4,7 +4,6 @@
 
 import { assert } from '../../base/assert.ts'
 import type { AppendFailure, Offset } from '../../log/store.ts'
-import type { Partition } from './partition.ts'
 
 /**
  * waiting: taken, nowhere yet. writing: its segment write is under way. journalling: in the entry under way.
@@ -13,24 +12,31 @@ import type { Partition } from './partition.ts'
  */
 export type ItemState = 'waiting' | 'writing' | 'landed' | 'journalling' | 'committed' | 'done' | 'refused'
 
-export interface Item {
-  readonly append: Append
-  readonly partition: Partition
+/** The log an item is on its way to. */
+export interface ItemOwner<Owner> {
+  readonly queue: Item<Owner>[]
+  /** Takes back every offset from `to` on. */
+  takeBack(to: Offset): void
+}
+
+export interface Item<Owner> {
+  readonly append: Append<Owner>
+  readonly partition: Owner
   readonly batch: Buffer
   readonly base: Offset
   readonly next: Offset
   readonly maxTimestampMs: number
   state: ItemState
   /** The one before it in its log's queue at the time it was taken. */
-  before: Item | undefined
+  before: Item<Owner> | undefined
   /** The journal entry that holds it. */
   sequence: number
 }
 
-export interface Append {
+export interface Append<Owner> {
   /** Rises from call to call. */
   readonly order: number
-  readonly items: Item[]
+  readonly items: Item<Owner>[]
   /** Goes through the journal: some log promises `commit`, or there are several that must go together. */
   readonly isJournalled: boolean
   bytes: number
@@ -41,7 +47,7 @@ export interface Append {
 }
 
 /** One part is committed; the last one settles the append. */
-export function settlePart(item: Item): void {
+export function settlePart<Owner>(item: Item<Owner>): void {
   const { append } = item
   assert(append.left > 0, 'an append is settled once')
   append.left--
@@ -52,12 +58,12 @@ export function settlePart(item: Item): void {
  * Refuses `item` and all taken after it in its log, and with each the whole append it belongs to, in every log.
  * Only what was not handed to the journal can be refused. Answers the logs that took offsets back.
  */
-export function refuseFrom(item: Item, why: AppendFailure): Set<Partition> {
-  const touched = new Set<Partition>()
-  const pending: Item[] = [item]
-  const refused = new Set<Append>()
+export function refuseFrom<Owner extends ItemOwner<Owner>>(item: Item<Owner>, why: AppendFailure): Set<Owner> {
+  const touched = new Set<Owner>()
+  const pending: Item<Owner>[] = [item]
+  const refused = new Set<Append<Owner>>()
   while (pending.length > 0) {
-    const { partition, base } = pending.pop() as Item
+    const { partition, base } = pending.pop() as Item<Owner>
     const { queue } = partition
     const at = queue.findIndex((other) => other.base >= base)
     if (at < 0) continue

@@ -4,16 +4,15 @@
 
 import { DiskError } from '../../base/world.ts'
 import { AppendFailure } from '../../log/store.ts'
-import type { Append, Item } from './item.ts'
 import type { Part } from './journal/entry.ts'
 import type { Journal } from './journal/journal.ts'
-import type { Partition } from './partition.ts'
+import type { Partition, PartitionAppend, PartitionItem } from './partition.ts'
 import { journalEntryBytesMax } from './options.ts'
 
 export interface JournalQueueHost {
   /** These parts of appends are committed. */
-  onJournalled(items: readonly Item[]): void
-  onRefused(item: Item, why: AppendFailure): void
+  onJournalled(items: readonly PartitionItem[]): void
+  onRefused(item: PartitionItem, why: AppendFailure): void
   /** The journal has no room until something is recycled; false: nothing can be. */
   onJournalFull(): void
   onJournalFailed(error: unknown): void
@@ -31,7 +30,7 @@ interface Control {
 export class JournalQueue {
   readonly #journal: Journal
   readonly #host: JournalQueueHost
-  #appends: Append[] = []
+  #appends: PartitionAppend[] = []
   #controls: Control[] = []
   #settling: (() => void)[] = []
   #stopped: AppendFailure | undefined
@@ -48,7 +47,7 @@ export class JournalQueue {
     )
   }
 
-  add(append: Append): void {
+  add(append: PartitionAppend): void {
     this.#appends.push(append)
   }
 
@@ -67,7 +66,7 @@ export class JournalQueue {
 
   pump(): void {
     if (this.#stopped !== undefined || this.#journal.isBusy) return
-    const items: Item[] = []
+    const items: PartitionItem[] = []
     const parts: Part[] = []
     this.#gather(items, parts)
     for (const control of this.#controls) parts.push(...control.parts)
@@ -88,7 +87,7 @@ export class JournalQueue {
   }
 
   /** What destroys or was written before may use the reserve, so that a full disk can become less full. */
-  #hasRoom(items: readonly Item[], parts: readonly Part[]): boolean {
+  #hasRoom(items: readonly PartitionItem[], parts: readonly Part[]): boolean {
     const isUrgent = items.every(({ state }) => state === 'landed')
     try {
       if (this.#journal.prepare(parts, isUrgent) === 'ready') return true
@@ -100,8 +99,8 @@ export class JournalQueue {
     return false
   }
 
-  #gather(items: Item[], parts: Part[]): void {
-    const joined = new Set<Item>()
+  #gather(items: PartitionItem[], parts: Part[]): void {
+    const joined = new Set<PartitionItem>()
     const landed = new Set<Partition>()
     let bytes = 0
     this.#appends = this.#appends.filter(({ items: [first] }) => first.state !== 'refused')
@@ -122,7 +121,7 @@ export class JournalQueue {
 
   async #commit(
     parts: readonly Part[],
-    items: readonly Item[],
+    items: readonly PartitionItem[],
     controls: readonly Control[],
     sequence: number,
   ): Promise<void> {
@@ -173,7 +172,7 @@ export class JournalQueue {
 }
 
 /** Whether all that was taken before `item` in its log is in the journal, in this entry, or in the segment. */
-function isReady(item: Item, joined: ReadonlySet<Item>): boolean {
+function isReady(item: PartitionItem, joined: ReadonlySet<PartitionItem>): boolean {
   if (item.state === 'landed') return true
   if (item.state !== 'waiting' || item.partition.failed || item.partition.isStuck) return false
   const { before } = item
@@ -181,7 +180,7 @@ function isReady(item: Item, joined: ReadonlySet<Item>): boolean {
   return before.state === 'journalling' || before.state === 'committed' || before.state === 'done'
 }
 
-function appendPart({ partition, batch, base }: Item): Part {
+function appendPart({ partition, batch, base }: PartitionItem): Part {
   const { id, epoch, settings, isSwitching } = partition
   return { kind: 'append', id, epoch, base, batch, isPromised: settings.durability === 'commit' && !isSwitching }
 }

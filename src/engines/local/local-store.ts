@@ -15,14 +15,13 @@ import {
 } from '../../log/store.ts'
 import { Checkpointer, type CheckpointerHost } from './checkpointer.ts'
 import { FolderSync } from './folder-sync.ts'
-import type { Item } from './item.ts'
 import { encodeCheckpoint, type LogCheckpoint } from './journal/checkpoint.ts'
 import { readJournal } from './journal/replay.ts'
 import { JournalQueue, type JournalQueueHost } from './journal-queue.ts'
 import { layout } from './layout.ts'
 import { type LocalWorld, openFolder, type Opened, promisedOf } from './opening.ts'
 import { localSettings, type LocalSettings, type LocalStoreOptions } from './options.ts'
-import { Partition, type PartitionHost } from './partition.ts'
+import { Partition, type PartitionHost, type PartitionItem } from './partition.ts'
 import { digest, recoverChain } from './recovery.ts'
 import { SegmentChain } from './segment-chain.ts'
 import { TailBudget } from './tail.ts'
@@ -254,11 +253,11 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     return undefined
   }
 
-  onJournalled(items: readonly Item[]): void {
+  onJournalled(items: readonly PartitionItem[]): void {
     this.#writer.onJournalled(items)
   }
 
-  onRefused(item: Item, why: AppendFailure): void {
+  onRefused(item: PartitionItem, why: AppendFailure): void {
     this.#writer.refuse(item, why)
   }
 

@@ -13,7 +13,7 @@ import {
   type Offset,
   type SegmentInfo,
 } from '../../log/store.ts'
-import type { Item } from './item.ts'
+import type { Append, Item } from './item.ts'
 import { findMaxTime, findTime } from './find.ts'
 import type { Placed, SegmentChain } from './segment-chain.ts'
 import { Tail, type TailBudget } from './tail.ts'
@@ -35,6 +35,9 @@ export interface PartitionHost {
   reopenPartition(partition: Partition): Promise<void>
 }
 
+export type PartitionItem = Item<Partition>
+export type PartitionAppend = Append<Partition>
+
 export class Partition implements Log {
   readonly id: LogId
   epoch: number
@@ -47,7 +50,7 @@ export class Partition implements Log {
   chain: SegmentChain
   readonly tail: Tail
   /** Entries on their way, oldest first; the front ones may be in the journal already. */
-  readonly queue: Item[] = []
+  readonly queue: PartitionItem[] = []
   /** A write or a sync of this log's segment is under way off the loop. */
   isBusy = false
   /** The disk had no room for what the journal promised already: nothing more is taken until it has. */
@@ -101,7 +104,7 @@ export class Partition implements Log {
   }
 
   /** The last entry taken that is not settled in the segment yet. */
-  get lastItem(): Item | undefined {
+  get lastItem(): PartitionItem | undefined {
     return this.queue.at(-1)
   }
 

@@ -257,7 +257,7 @@ function stuck(): Promise<never> {
   return new Promise((_, reject) => void setTimeout(() => reject(new Error('stuck')), 3000).unref())
 }
 
-const seeds = Number(process.env.ODRADEK_POWER_SEEDS ?? 150)
+const seeds = Number(process.env.ODRADEK_POWER_SEEDS ?? 80)
 
 test(`${seeds * 3} power cuts lose nothing that was acknowledged`, { timeout: 60_000 }, async () => {
   const first = Number(process.env.ODRADEK_POWER_FIRST ?? 1)

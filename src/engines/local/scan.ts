@@ -6,7 +6,9 @@ import { assert } from '../../base/assert.ts'
 import { batchCrcHolds, batchHeadBytes, readBatchHead } from '../../log/batch.ts'
 import type { FileSlot, FileSlots } from './file-slots.ts'
 import { scanBytes } from './options.ts'
-import type { SegmentVisit } from './segment.ts'
+
+/** Sees one batch, of `bytes` at `position` in the file and at `at` in the chunk. False ends the scan. */
+export type SegmentVisit = (chunk: Buffer, at: number, position: number, bytes: number) => boolean | void
 
 /** Largest batch that is believed: the length field of damaged bytes must not make us take gigabytes. */
 const believedBytesMax = 1024 * 1024 * 1024

@@ -306,7 +306,8 @@ export class SegmentChain {
 
   async #syncSegment(segment: Segment): Promise<void> {
     const { bytes } = segment
-    if (segment.syncedBytes === bytes || segment.isRemoved) return
+    if ((segment.syncedBytes === bytes && !segment.isCut) || segment.isRemoved) return
+    segment.isCut = false
     const file = this.#world.slots.hold(segment.slot)
     try {
       await file.sync()

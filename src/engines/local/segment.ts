@@ -9,7 +9,7 @@ import { CorruptLog, type Offset, type SegmentInfo } from '../../log/store.ts'
 import { FileSlot, type FileSlots } from './file-slots.ts'
 import { segmentName } from './layout.ts'
 import { hintsMax, loadedIndexesMax } from './options.ts'
-import { scanBatches } from './scan.ts'
+import { scanBatches, type SegmentVisit } from './scan.ts'
 import { OffsetIndex, TimeIndex } from './sparse-index.ts'
 
 /** What all segments of a store share. */
@@ -43,6 +43,8 @@ export class Segment {
   syncedBytes = 0
   isActive = true
   isRemoved = false
+  /** Was made shorter since the last sync: what was cut away must not come back. */
+  isCut = false
   #offsets: OffsetIndex | undefined
   #times: TimeIndex | undefined
   #bytesSinceEntry = 0
@@ -336,6 +338,7 @@ export class Segment {
 
   /** Cuts the file to what is accounted: a write that failed left more. */
   cutToAccounted(): void {
+    this.isCut = true
     this.#world.slots.use(this.slot).truncate(this.bytes)
   }
 
@@ -349,9 +352,6 @@ export class Segment {
 
 /** Kafka's default interval; a rebuilt index need not have the entries that the first one had. */
 const rebuiltIntervalBytes = 4096
-
-/** False ends the scan. */
-export type SegmentVisit = (chunk: Buffer, at: number, position: number, bytes: number) => boolean | void
 
 /** Last offset of the batch at `at`. */
 export function chunkLast(chunk: Buffer, at: number): number {

@@ -5,10 +5,10 @@
 import { assert } from '../../base/assert.ts'
 import { type Clock, DiskError, type Timer, type Trace } from '../../base/world.ts'
 import { AppendFailure, type AppendEntry } from '../../log/store.ts'
-import { type Append, type Item, refuseFrom, settlePart } from './item.ts'
+import { refuseFrom, settlePart } from './item.ts'
 import type { JournalQueue } from './journal-queue.ts'
 import { largeBytesMin, stuckRetryMs, unsyncedBytesMax, writeBytesMax, writeNowBytesMax } from './options.ts'
-import { Partition } from './partition.ts'
+import { Partition, type PartitionAppend, type PartitionItem } from './partition.ts'
 
 export interface WriterWorld {
   readonly clock: Clock
@@ -44,18 +44,26 @@ export class Writer {
     return new Promise((resolve, reject) => {
       const isJournalled = goesThroughJournal(entries)
       const order = this.#appends++
-      const append: Append = { order, items: [], isJournalled, bytes: 0, left: entries.length, resolve, reject }
+      const append: PartitionAppend = {
+        order,
+        items: [],
+        isJournalled,
+        bytes: 0,
+        left: entries.length,
+        resolve,
+        reject,
+      }
       for (const entry of entries) this.#take(append, entry)
       if (isJournalled) this.#journal.add(append)
       this.schedule()
     })
   }
 
-  #take(append: Append, { log, batch, offsets, maxTimestampMs }: AppendEntry): void {
+  #take(append: PartitionAppend, { log, batch, offsets, maxTimestampMs }: AppendEntry): void {
     assert(log instanceof Partition, `${log.id} is a log of this store`)
     const { batch: kept, base, next } = log.take(batch, offsets)
     const before = log.lastItem
-    const item: Item = {
+    const item: PartitionItem = {
       append,
       partition: log,
       batch: kept,
@@ -102,7 +110,7 @@ export class Writer {
   }
 
   /** The journal has these parts: they are committed, and go to the segments. */
-  onJournalled(items: readonly Item[]): void {
+  onJournalled(items: readonly PartitionItem[]): void {
     const partitions = new Set<Partition>()
     for (const item of items) {
       const { partition } = item
@@ -156,8 +164,8 @@ export class Writer {
   }
 
   /** What can go to the segment together: of one state, and for large bodies only from their least size on. */
-  #run({ queue }: Partition): Item[] {
-    const run: Item[] = []
+  #run({ queue }: Partition): PartitionItem[] {
+    const run: PartitionItem[] = []
     if (queue.length === 0) return run
     const { state, append } = queue[0]
     if (state !== 'committed' && state !== 'waiting') return run
@@ -174,7 +182,7 @@ export class Writer {
     return run
   }
 
-  async #writeSlowly(partition: Partition, run: readonly Item[], nowMs: number): Promise<void> {
+  async #writeSlowly(partition: Partition, run: readonly PartitionItem[], nowMs: number): Promise<void> {
     const isLarge = run[0].state === 'waiting' && run[0].append.isJournalled
     const { chain } = partition
     partition.isBusy = true
@@ -196,7 +204,7 @@ export class Writer {
     this.pump()
   }
 
-  #written(partition: Partition, run: readonly Item[]): void {
+  #written(partition: Partition, run: readonly PartitionItem[]): void {
     const wasCommitted = run[0].state === 'committed'
     partition.queue.splice(0, run.length)
     for (const item of run) {
@@ -209,7 +217,7 @@ export class Writer {
     if (!wasCommitted) partition.tell()
   }
 
-  #onWriteFailed(partition: Partition, run: readonly Item[], error: unknown): void {
+  #onWriteFailed(partition: Partition, run: readonly PartitionItem[], error: unknown): void {
     const failure = appendFailure(error)
     if (run[0].state !== 'committed') return this.refuse(run[0], failure)
     if (failure.kind !== 'full') return this.failLog(partition, failure)
@@ -226,7 +234,7 @@ export class Writer {
   }
 
   /** A write failed: what it held and all after it leave no trace. Anything but a full disk fences the log. */
-  refuse(item: Item, failure: AppendFailure): void {
+  refuse(item: PartitionItem, failure: AppendFailure): void {
     if (failure.kind === 'io') item.partition.fail(failure)
     for (const touched of refuseFrom(item, failure)) this.#afterAdvance(touched)
     if (failure.kind !== 'io') return
@@ -273,7 +281,7 @@ function goesThroughJournal(entries: readonly AppendEntry[]): boolean {
   return isPromised || (kept > 0 && entries.length > 1)
 }
 
-function bytesOf(run: readonly Item[]): number {
+function bytesOf(run: readonly PartitionItem[]): number {
   let bytes = 0
   for (const { batch } of run) bytes += batch.length
   return bytes
