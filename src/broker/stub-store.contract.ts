@@ -33,6 +33,8 @@ class StubLog implements Log {
   failed = false
   settings: LogSettings
   batches: StoredBatch[] = []
+  /** What was trimmed, oldest first: for a test that wants to know all that ever was. */
+  readonly trimmed: StoredBatch[] = []
   /** First offsets of segments. */
   bases = [0]
   reads = 0
@@ -45,6 +47,10 @@ class StubLog implements Log {
 
   get bytes(): number {
     return this.batches.reduce((sum, batch) => sum + batch.bytes.length, 0)
+  }
+
+  get everything(): StoredBatch[] {
+    return [...this.trimmed, ...this.batches]
   }
 
   take(entry: AppendEntry): void {
@@ -107,6 +113,7 @@ class StubLog implements Log {
     if (to > this.committed) throw new Error('a trim above the high watermark')
     this.start = to
     this.bases = this.bases.filter((_, index) => (this.bases[index + 1] ?? Infinity) > to)
+    this.trimmed.push(...this.batches.filter((batch) => batch.base < this.bases[0]))
     this.batches = this.batches.filter((batch) => batch.base >= this.bases[0])
     this.tell()
   }

@@ -5,7 +5,7 @@
 
 import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
-import { forEachBatch, stampLogAppendTime, type BatchHead } from '../../log/batch.ts'
+import { forEachBatch, readBatchHead, stampLogAppendTime, type BatchHead } from '../../log/batch.ts'
 import { AppendFailure, offset, type Log, type LogId, type Offset, type Store } from '../../log/store.ts'
 import type { Acks, ActiveProducer, Produced, ProduceRefusal } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
@@ -137,21 +137,27 @@ export class Partition {
         batch = reworked
       }
       const refused = await this.#makeReady(next.policy)
+      if (refused !== undefined) this.#owe(batch)
       return refused ?? batch
     } catch (error) {
+      this.#owe(next.batch)
       this.#host.world.trace.error('partition not ready', { log: this.id, why: String(error) })
       return refuse('storageFailed', `The partition's log could not be read: ${String(error)}`)
     }
   }
 
   async #makeReady(policy: TopicPolicy): Promise<Refusal | undefined> {
-    const log = await this.open(policy)
+    let log = await this.open(policy)
     if (isRefusal(log)) return log
     if (this.#next !== log.end) this.#forget()
     while (this.#producers === undefined) {
       const generation = this.#generation
       const producers = await this.#rebuild(log)
-      if (log.failed) return refuse('storageFailed', "The partition's log failed while it was read.")
+      if (log.failed) {
+        log = await this.open(policy)
+        if (isRefusal(log)) return log
+        continue
+      }
       // Somebody else was faster, or an append failed meanwhile.
       if (generation !== this.#generation || this.#producers !== undefined) continue
       if (this.#refuted !== undefined) producers.follow(this.#refuted)
@@ -160,6 +166,14 @@ export class Partition {
       this.#next = log.end
     }
     return undefined
+  }
+
+  /** Refused for now: what its producer has in flight behind it must not be written before its retry. */
+  #owe(batch: Buffer): void {
+    const head = readBatchHead(batch)
+    if (head === undefined || head.producerId < 0) return
+    const known = this.#producers ?? (this.#refuted ??= new Producers(this.#host.producerIdExpirationMs))
+    known.owe(head, this.#host.world.clock.nowMs())
   }
 
   #forget(): void {
@@ -201,7 +215,10 @@ export class Partition {
     const { world, store } = this.#host
     if (this.#gone) return Promise.resolve(goneRefusal())
     const full = this.#host.produceRefusal()
-    if (full !== undefined) return Promise.resolve(full)
+    if (full !== undefined) {
+      this.#owe(batch)
+      return Promise.resolve(full)
+    }
     const nowMs = world.clock.nowMs()
     const head = judgeBatch(batch, policy, nowMs)
     if (isRefusal(head)) return Promise.resolve({ ...head, logStart: log.start })

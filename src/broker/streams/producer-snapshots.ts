@@ -31,8 +31,9 @@ export class ProducerSnapshots implements Machine {
     return this.#snapshots.get(log)
   }
 
-  /** Resolves when kept; a snapshot that could not be kept costs only a longer start. */
-  async keep(snapshots: readonly ProducerSnapshot[]): Promise<void> {
+  /** True when kept; false while the machine log is being recovered. */
+  async keep(snapshots: readonly ProducerSnapshot[]): Promise<boolean> {
+    if (this.#machineLog?.ready !== true) return false
     let piece: MachineRecord[] = []
     let bytes = 0
     for (const snapshot of snapshots) {
@@ -44,6 +45,7 @@ export class ProducerSnapshots implements Machine {
       bytes = 0
     }
     await this.#append(piece)
+    return true
   }
 
   async #append(records: readonly MachineRecord[]): Promise<void> {

@@ -40,12 +40,15 @@ const timestampIn = 3
 class Producer {
   epoch: number
   lastSeenMs = 0
+  /** Of the first batch it was seen with. */
+  readonly firstSequence: number
   /** Batches in the ring, the newest at slot (batches - 1) modulo its size. */
   batches = 0
   readonly ring = new Float64Array(slotNumbers * producerBatchesRetained)
 
-  constructor(epoch: number) {
+  constructor(epoch: number, firstSequence: number) {
     this.epoch = epoch
+    this.firstSequence = firstSequence
   }
 
   /** Where the batch `back` steps before the newest lies in the ring. */
@@ -77,6 +80,8 @@ const follows = (last: number, next: number): boolean => next === last + 1 || (n
 
 export class Producers {
   readonly #byId = new Map<number, Producer>()
+  /** Those of whom nothing could be written yet. */
+  readonly #lost = new Map<number, Producer>()
   readonly #expirationMs: number
   /** Producers forgotten for want of room and not counted yet. */
   evicted = 0
@@ -92,8 +97,7 @@ export class Producers {
   /** undefined: append it, then tell appended(). */
   judge(head: BatchHead, nowMs: number): Duplicate | Refusal | undefined {
     const producer = this.#live(head.producerId, nowMs)
-    // Unknown (new, expired, or forgotten): any sequence is taken, as Kafka does outside transactions.
-    if (producer === undefined) return undefined
+    if (producer === undefined) return this.#judgeUnknown(head)
     if (head.producerEpoch < producer.epoch)
       return refuse(
         'staleProducerEpoch',
@@ -108,6 +112,32 @@ export class Producers {
     return follows(last, head.baseSequence) ? undefined : this.#outOfOrder(head, `the last one was ${last}`)
   }
 
+  /**
+   * New, expired, or forgotten: any sequence is taken, as Kafka does outside transactions. But of one whose every batch
+   * was refused for now (a full disk, a failed log), the first comes first: later ones in flight must not overtake it.
+   */
+  #judgeUnknown(head: BatchHead): Refusal | undefined {
+    const lost = this.#lost.get(head.producerId)
+    if (lost === undefined || lost.epoch !== head.producerEpoch || lost.firstSequence === head.baseSequence)
+      return undefined
+    return this.#outOfOrder(head, `sequence ${lost.firstSequence} was refused for now and is not written yet`)
+  }
+
+  /** A batch was refused for now, before anything was known of its producer: its retry comes first. */
+  owe(head: BatchHead, nowMs: number): void {
+    if (this.#byId.has(head.producerId) || this.#lost.has(head.producerId)) return
+    if (this.#lost.size >= producersPerPartitionMax) return
+    const producer = new Producer(head.producerEpoch, head.baseSequence)
+    producer.lastSeenMs = nowMs
+    this.#lost.set(head.producerId, producer)
+  }
+
+  /** `before` was dropped with a refused append; this is what the log tells instead. */
+  follow(before: Producers): void {
+    for (const [id, lost] of before.#lost) if (!this.#byId.has(id)) this.#lost.set(id, lost)
+    for (const [id, producer] of before.#byId) if (!this.#byId.has(id)) this.#lost.set(id, producer)
+  }
+
   #outOfOrder(head: BatchHead, why: string): Refusal {
     return refuse(
       'outOfOrderSequence',
@@ -120,8 +150,9 @@ export class Producers {
     let producer = this.#byId.get(head.producerId)
     if (producer === undefined || producer.epoch !== head.producerEpoch || this.#isExpired(producer, nowMs)) {
       if (producer === undefined && this.#byId.size >= producersPerPartitionMax) this.#makeRoom(nowMs)
-      producer = new Producer(head.producerEpoch)
+      producer = new Producer(head.producerEpoch, head.baseSequence)
       this.#byId.set(head.producerId, producer)
+      this.#lost.delete(head.producerId)
     }
     producer.lastSeenMs = nowMs
     const last = lastSequenceOf(head.baseSequence, head.lastOffsetDelta)
@@ -141,7 +172,8 @@ export class Producers {
 
   /** Forgets those that wrote nothing for the expiration time. */
   expire(nowMs: number): void {
-    for (const [id, producer] of this.#byId) if (this.#isExpired(producer, nowMs)) this.#byId.delete(id)
+    for (const known of [this.#byId, this.#lost])
+      for (const [id, producer] of known) if (this.#isExpired(producer, nowMs)) known.delete(id)
   }
 
   /** A tenth at once, so that the next newcomers pay nothing. */
@@ -195,7 +227,7 @@ export class Producers {
   static read(bytes: Buffer, expirationMs: number): Producers {
     const producers = new Producers(expirationMs)
     for (const one of readStored(stored, bytes).producers) {
-      const producer = new Producer(one.producerEpoch)
+      const producer = new Producer(one.producerEpoch, one.batches[0]?.firstSequence ?? 0)
       producer.lastSeenMs = one.lastSeenMs
       for (const batch of one.batches)
         producer.remember(batch.firstSequence, batch.lastSequence, batch.baseOffset, batch.timestampMs)

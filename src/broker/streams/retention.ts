@@ -4,17 +4,25 @@
 // Does not know: files; a log's segments and trim() do.
 
 import type { Timer, World } from '../../base/world.ts'
-import { logId, offset, type Log, type SegmentInfo, type Store } from '../../log/store.ts'
+import { logId, type Log, type SegmentInfo, type Store } from '../../log/store.ts'
 import type { BrokerSettings } from '../broker-settings.ts'
 import type { Catalog, Topic } from '../catalog.ts'
 import { isRefusal } from '../errors.ts'
 import type { TopicPolicy } from '../topic-policy.ts'
+import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { RoomLeft } from './room-left.ts'
 
 /** Logs that one round opens only to look at them: a start with many topics spreads over rounds. */
 const opensPerRound = 64
 const forgetProducersEveryMs = 600_000
+
+/** A partition whose log is open. */
+interface Kept {
+  readonly partition: Partition
+  readonly log: Log
+  readonly policy: TopicPolicy
+}
 
 type Reason = 'age' | 'size' | 'budget'
 
@@ -95,18 +103,19 @@ export class Retention {
       if (opened === undefined || isRefusal(opened)) return true
       log = opened
     }
-    if (!log.failed) await this.#trim(log, topic.policy)
+    const kept = this.#host.partitions.of(topic, index)
+    if (!log.failed && kept !== undefined) await this.#trim({ partition: kept, log, policy: topic.policy })
     return !wasOpen
   }
 
-  async #trim(log: Log, policy: TopicPolicy): Promise<void> {
-    const aged = expiredSegments(log, policy, this.#host.world.clock.nowMs())
-    await this.#drop(log, aged, 'age')
-    await this.#drop(log, excessSegments(log, policy), 'size')
+  async #trim(kept: Kept): Promise<void> {
+    const { log, policy } = kept
+    await this.#drop(kept, expiredSegments(log, policy, this.#host.world.clock.nowMs()), 'age')
+    await this.#drop(kept, excessSegments(log, policy), 'size')
   }
 
   /** Drops the `count` oldest segments. */
-  async #drop(log: Log, count: number, reason: Reason): Promise<void> {
+  async #drop({ partition, log, policy }: Kept, count: number, reason: Reason): Promise<void> {
     if (count === 0) return
     let segments = log.segments()
     // The active segment goes only once it is closed.
@@ -118,15 +127,11 @@ export class Retention {
     const last = dropped.at(-1)
     if (last === undefined || last.next <= log.start) return
     const bytes = dropped.reduce((sum, segment) => sum + segment.bytes, 0)
-    try {
-      await log.trim(offset(last.next))
-    } catch (error) {
-      // The topic was deleted meanwhile, or the log failed: the next round sees.
-      this.#host.world.trace.warn('retention could not drop', { log: log.id, why: String(error) })
-      return
-    }
-    this.#host.roomLeft.askAgain()
     const { trace } = this.#host.world
+    // The topic is deleted meanwhile, or something failed: the next round sees.
+    const refused = await partition.trim(policy, log, last.next)
+    if (refused !== undefined) return trace.warn('retention could not drop', { log: log.id, why: refused.why })
+    this.#host.roomLeft.askAgain()
     trace.count(`retention.${reason}.segments`, dropped.length)
     trace.count(`retention.${reason}.bytes`, bytes)
     trace.info('retention', { log: log.id, reason, segments: dropped.length, bytes, start: log.start })
@@ -139,12 +144,13 @@ export class Retention {
     if (budget < 0) return
     let over = this.#bytesOfAll() - budget
     if (over <= 0) return
-    const logs = await this.#openAll()
-    for (const { log, segment } of oldestFirst(logs)) {
+    const all = await this.#openAll()
+    for (const { kept, segment } of oldestFirst(all)) {
       if (over <= 0 || this.#isClosed) break
+      const { log } = kept
       const before = log.bytes
       const count = log.segments().findIndex((one) => one.base === segment.base) + 1
-      await this.#drop(log, count, 'budget')
+      await this.#drop(kept, count, 'budget')
       over -= before - log.bytes
     }
     if (over > 0) this.#host.world.trace.warn('retention budget still passed', { overBytes: over })
@@ -161,18 +167,18 @@ export class Retention {
     return bytes
   }
 
-  async #openAll(): Promise<Log[]> {
-    const logs: Log[] = []
+  async #openAll(): Promise<Kept[]> {
+    const all: Kept[] = []
     for (const topic of this.#host.catalog.all()) {
       for (let index = 0; index < topic.partitions; index++) {
         const partition = this.#host.partitions.of(topic, index)
         if (partition === undefined) continue
         if (partition.log === undefined && this.#host.store.bytesOf(partition.id) === 0) continue
         const log = await partition.open(topic.policy)
-        if (!isRefusal(log)) logs.push(log)
+        if (!isRefusal(log)) all.push({ partition, log, policy: topic.policy })
       }
     }
-    return logs
+    return all
   }
 }
 
@@ -207,15 +213,15 @@ function countWhile(log: Log, goes: (segment: SegmentInfo) => boolean): number {
   return count
 }
 
-/** All segments of `logs` in the order the budget takes them; a log's own stay in theirs. */
-function oldestFirst(logs: readonly Log[]): { readonly log: Log; readonly segment: SegmentInfo }[] {
-  const all = logs.flatMap((log) => {
+/** All segments in the order the budget takes them; a log's own stay in theirs. */
+function oldestFirst(all: readonly Kept[]): { readonly kept: Kept; readonly segment: SegmentInfo }[] {
+  const segments = all.flatMap((kept) => {
     // A log's segments go from its start, so none goes before an older one of its own.
     let atLeastMs = -1
-    return log.segments().map((segment) => {
+    return kept.log.segments().map((segment) => {
       atLeastMs = Math.max(atLeastMs, segment.maxTimestampMs)
-      return { log, segment, ageMs: atLeastMs }
+      return { kept, segment, ageMs: atLeastMs }
     })
   })
-  return all.filter(({ segment }) => segment.bytes > 0).sort((one, other) => one.ageMs - other.ageMs)
+  return segments.filter(({ segment }) => segment.bytes > 0).sort((one, other) => one.ageMs - other.ageMs)
 }
