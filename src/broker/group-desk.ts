@@ -147,7 +147,9 @@ export class GroupDesk {
       answers: [],
       mustStore: false,
     }
+    const { generation } = live.group
     const result = work(step)
+    if (live.group.generation > generation) this.#world.trace.count('groups.generations')
     if (step.mustStore) void this.append(live, this.records, [this.records.recordOf(live.vhost, live.group)])
     for (const answer of step.answers) this.#answer(live, answer)
     this.arm(live)
@@ -218,7 +220,11 @@ export class GroupDesk {
   #ring(live: LiveGroup): void {
     this.#disarm(live)
     // While the log is read again the group is about to be made anew, with deadlines of its own.
-    if (this.refusal === undefined) this.run(live, (step) => tick(live.group, step))
+    if (this.refusal !== undefined) return
+    const { members } = live.group
+    const before = members.size
+    this.run(live, (step) => tick(live.group, step))
+    if (members.size < before) this.#world.trace.count('groups.members.expired', before - members.size)
   }
 
   #disarm(live: LiveGroup): void {

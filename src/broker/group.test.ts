@@ -244,6 +244,10 @@ describe('sessions', () => {
       await stage.clock.advance(9999)
     }
     expect(await stage.heartbeat(two)).toBe('unknownMember')
+    expect([...stage.counters]).toEqual([
+      ['groups.generations', 1],
+      ['groups.members.expired', 1],
+    ])
   })
 
   test('a member whose first join is parked is given up after five minutes', async () => {
