@@ -2,7 +2,7 @@
 // node examples/kafkajs-producer.js [HOST:PORT]
 import { Kafka } from 'kafkajs'
 
-const kafka = new Kafka({ clientId: 'my-app', brokers: [process.argv[2] ?? process.env.KAFKA ?? 'localhost:9092'] })
+const kafka = new Kafka({ clientId: 'my-app', brokers: [process.argv[2] ?? process.env.KAFKA ?? '127.0.0.1:9092'] })
 const producer = kafka.producer()
 
 await producer.connect()

@@ -7,7 +7,7 @@ import { Kafka, logLevel } from 'kafkajs'
 const attemptsMax = 4
 const backoffMs = (attempt) => 100 * 2 ** (attempt - 1)
 
-const brokers = [process.argv[2] ?? process.env.KAFKA ?? 'localhost:9092']
+const brokers = [process.argv[2] ?? process.env.KAFKA ?? '127.0.0.1:9092']
 const kafka = new Kafka({ clientId: 'worker', brokers, logLevel: logLevel.ERROR })
 const producer = kafka.producer()
 const consumer = kafka.consumer({ groupId: 'workers' })

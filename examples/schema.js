@@ -24,7 +24,7 @@ const deserialize = ({ value, headers }) => {
   return version === 1 ? { id: invoice.id, cents: Math.round(invoice.amount * 100), currency: 'EUR' } : invoice
 }
 
-const kafka = new Kafka({ clientId: 'billing', brokers: [process.argv[2] ?? process.env.KAFKA ?? 'localhost:9092'] })
+const kafka = new Kafka({ clientId: 'billing', brokers: [process.argv[2] ?? process.env.KAFKA ?? '127.0.0.1:9092'] })
 const producer = kafka.producer()
 await producer.connect()
 await producer.send({

@@ -9,7 +9,7 @@ import sys
 
 from confluent_kafka import Producer
 
-bootstrap = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("KAFKA", "localhost:9092")
+bootstrap = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("KAFKA", "127.0.0.1:9092")
 producer = Producer({"bootstrap.servers": bootstrap, "client.id": "analytics_producer", "acks": "all"})
 failures = []
 
