@@ -4,7 +4,7 @@
 // Does not know: the broker. startBroker composes it.
 
 import { relative, resolve } from 'node:path'
-import { isLoopback } from '../server/address.ts'
+import { isLoopback, printAddress } from '../server/address.ts'
 import type { Said } from '../server/broker-settings.ts'
 import {
   composeConfig,
@@ -119,7 +119,9 @@ const durabilityMeans: Readonly<Record<Config['durability'], string>> = {
 
 function greeting(broker: RunningBroker, config: Config): string {
   const odradek = ownCommand(process.argv[1] ?? 'odradek')
-  const to = broker.kafka.port === 9092 ? '' : ` --kafka ${broker.kafka.address}`
+  const { host, port } = broker.kafka
+  const near = printAddress({ host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port })
+  const to = near === '127.0.0.1:9092' ? '' : ` --kafka ${near}`
   const data = broker.dataPath === undefined ? 'in memory only: gone when this process ends' : resolve(broker.dataPath)
   return [
     `Odradek ${version} is ready after ${Math.round(nodeClock().monotonicMs())} ms.`,
