@@ -246,7 +246,7 @@ function latencyCases(): Case[] {
       title: '1000 topics, 10 msg/s each, acknowledgement',
       durability,
       freshSides: true,
-      usual: durability === 'commit',
+      usual: true,
       run: async ({ side, topic }) => inMs(await manyTopics(side.address, topic, 1_000, 10)),
     },
   ])
