@@ -41,6 +41,7 @@ export type FaultyOperation = 'write' | 'sync' | 'syncFolder' | 'open' | 'read'
 export class FaultDisk {
   /** Says which operations fail, and how. */
   fault: (operation: FaultyOperation, path: string) => DiskErrorKind | undefined = () => undefined
+  readonly openFilesMax = 1024
   /** Bytes of all files; more is a full disk. */
   capacityBytes = Infinity
   /** Waits before each operation that is a promise. */
@@ -64,6 +65,7 @@ export class FaultDisk {
       if (boot !== this.#boot) await new Promise(() => {})
     }
     return {
+      openFilesMax: this.openFilesMax,
       makeFolder: (path) => (alive(), this.#makeFolder(path)),
       list: (path) => (alive(), this.#list(path)),
       exists: (path) => this.#nodes.has(path),

@@ -65,6 +65,8 @@ export interface DiskFile {
 }
 
 export interface Disk {
+  /** How many files and sockets the process may have open. */
+  readonly openFilesMax: number
   makeFolder(path: string): void
   /** Entries of a folder, sorted by name; an absent folder has none. */
   list(path: string): DiskEntry[]

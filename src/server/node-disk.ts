@@ -8,8 +8,22 @@ import { assert } from '../base/assert.ts'
 import { DiskError, type Disk, type DiskEntry, type DiskErrorKind, type DiskFile } from '../base/world.ts'
 import { takeLock } from './node-lock.ts'
 
+/** Where /proc does not tell: what every system gives. */
+const openFilesAtLeast = 1024
+
+/** The process's soft limit, which Node raises to the hard one when it starts. */
+function openFilesMax(): number {
+  try {
+    const line = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))
+    return line === null ? openFilesAtLeast : Number(line[1])
+  } catch {
+    return openFilesAtLeast
+  }
+}
+
 export function nodeDisk(): Disk {
   return {
+    openFilesMax: openFilesMax(),
     makeFolder: (path) => attempt(path, () => void fs.mkdirSync(path, { recursive: true })),
     list: (path) => attempt(path, () => list(path)),
     exists: (path) => fs.existsSync(path),

@@ -52,7 +52,13 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
     const { store, dataPath, clusterId } = await openStore(world, storeOf(config.store) as StorePlace, fail)
     opened.push(store)
     const at = parseAddress(config.kafka, 0) as Address
-    const broker = await openBroker(world, store, brokerConfig(config, dataPath, clusterId))
+    // Known once it is there; the broker shows it to operators.
+    let listensAt = at
+    const broker = await openBroker(
+      world,
+      store,
+      brokerConfig(config, dataPath, clusterId, () => `PLAINTEXT://${printAddress(listensAt)}`),
+    )
     opened.push(broker)
     const advertise = config.advertise === undefined ? undefined : parseAddress(config.advertise)
     const kafka = openKafka({
@@ -64,6 +70,7 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
     const listener = await openListener(world, at, (connection) => kafka.converse(connection))
     opened.push({ close: () => listener.drain(drainMs) })
     const { host, port } = listener
+    listensAt = { host, port }
     let closing: Promise<void> | undefined
     return {
       kafka: { host, port, address: printAddress({ host, port }) },
@@ -86,12 +93,17 @@ function judged(given: Partial<Config>): Config {
   return config
 }
 
-function brokerConfig(config: Config, dataPath: string | undefined, clusterId: string | undefined): BrokerConfig {
+function brokerConfig(
+  config: Config,
+  dataPath: string | undefined,
+  clusterId: string | undefined,
+  listeners: () => string,
+): BrokerConfig {
   return {
     durability: config.durability,
     settings: config.settings,
     dataPath: dataPath ?? 'memory:',
-    listeners: `PLAINTEXT://${config.kafka}`,
+    listeners,
     ...(config.advertise === undefined ? {} : { advertisedListeners: `PLAINTEXT://${config.advertise}` }),
     ...(clusterId === undefined ? {} : { clusterId }),
   }

@@ -33,7 +33,7 @@ export interface LocalStore extends Store {
 }
 
 export async function openLocalStore(world: LocalWorld, options: LocalStoreOptions): Promise<LocalStore> {
-  const settings = localSettings(options)
+  const settings = localSettings(options, world.disk.openFilesMax)
   world.disk.makeFolder(settings.path)
   const lock = world.disk.lock(layout.lock(settings.path))
   if ('heldBy' in lock) throw new AppendFailure('closed', `${settings.path} is in use by ${lock.heldBy}`)

@@ -14,7 +14,7 @@ export interface LocalStoreOptions {
   readonly cacheBytesMax?: number
   /** The same for one log. */
   readonly cacheBytesPerLogMax?: number
-  /** Open files of segments, of all logs together. */
+  /** Open files of segments, of all logs together; by default half of what the process may open. */
   readonly openFilesMax?: number
   /** The journal failed: nothing can be promised any more, the process has to stop. */
   readonly onFatal: (error: Error) => void
@@ -22,12 +22,16 @@ export interface LocalStoreOptions {
 
 export type LocalSettings = Required<LocalStoreOptions>
 
-export function localSettings(options: LocalStoreOptions): LocalSettings {
+/** More are not kept open, however many the process may have. */
+const openFilesMost = 16_384
+
+export function localSettings(options: LocalStoreOptions, processFilesMax: number): LocalSettings {
   const settings = {
     journalBytesMax: 128 * MiB,
     cacheBytesMax: 128 * MiB,
     cacheBytesPerLogMax: 16 * MiB,
-    openFilesMax: 512,
+    // The other half is for connections.
+    openFilesMax: Math.min(openFilesMost, processFilesMax >>> 1),
     ...options,
   }
   assert(settings.journalBytesMax >= 4 * journalFileBytesMin, 'the journal has room for four of its smallest files')
