@@ -83,6 +83,13 @@ async function firstAnswer(address: string, child: Child): Promise<void> {
   }
 }
 
+function temporaryFolder(prefix: string): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix))
+  // Also when a signal ends us.
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 function sideOf(label: string, address: string, pid: number, startMs: number, child: Child, folder: string): Side {
   return {
     label,
@@ -100,7 +107,7 @@ function sideOf(label: string, address: string, pid: number, startMs: number, ch
 }
 
 export async function startOurs(durability: Durability): Promise<Side> {
-  const folder = mkdtempSync(join(tmpdir(), 'odradek-bench-'))
+  const folder = temporaryFolder('odradek-bench-')
   const port = await freePort()
   const began = performance.now()
   const served = await serve({ dataDir: join(folder, 'data'), durability, port })
@@ -132,7 +139,7 @@ function peerProperties(port: number, controllerPort: number, data: string, dura
 
 export async function startPeer(durability: Durability, cacheDir: string): Promise<Side> {
   const libraries = await kafkaLibraries(cacheDir)
-  const folder = mkdtempSync(join(tmpdir(), 'odradek-bench-peer-'))
+  const folder = temporaryFolder('odradek-bench-peer-')
   const data = join(folder, 'data')
   mkdirSync(data)
   const port = await freePort()

@@ -119,6 +119,8 @@ async function compat(name: string, options: Options): Promise<number> {
   const cacheDir = cacheFolder()
   mkdirSync(cacheDir, { recursive: true })
   const workDir = mkdtempSync(join(tmpdir(), 'odradek-compat-'))
+  // Also when a signal ends us.
+  if (!options.keep) process.on('exit', () => rmSync(workDir, { recursive: true, force: true }))
   const dataDir = join(workDir, 'data')
   const folder = join(HERE, name)
   let served: Served | null = null
