@@ -31,7 +31,7 @@ export function nodeDisk(): Disk {
     readFile: (path) => attempt(path, () => readFile(path)),
     replaceFile,
     rename: (source, target) => attempt(source, () => fs.renameSync(source, target)),
-    removeFile: (path) => attempt(path, () => fs.rmSync(path, { force: true })),
+    removeFile: (path) => attempt(path, () => removeFile(path)),
     removeFolder: (path) => attempt(path, () => fs.rmSync(path, { recursive: true, force: true })),
     syncFolder,
     freeBytes: (path) => attempt(path, () => freeBytes(path)),
@@ -63,6 +63,17 @@ function attempt<T>(path: string, work: () => T): T {
   } catch (error) {
     throw diskError(error, path)
   }
+}
+
+/** From here on, giving the blocks back to the file system takes long enough to be felt. */
+const largeFileBytes = 4 * 1024 * 1024
+
+/** The name goes at once; a large file's blocks go with its last descriptor, which is closed off the loop. */
+function removeFile(path: string): void {
+  const bytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  const descriptor = bytes < largeFileBytes ? undefined : fs.openSync(path, 'r')
+  fs.rmSync(path, { force: true })
+  if (descriptor !== undefined) fs.close(descriptor, () => {})
 }
 
 function list(path: string): DiskEntry[] {

@@ -28,7 +28,7 @@ const openFilesMost = 16_384
 export function localSettings(options: LocalStoreOptions, processFilesMax: number): LocalSettings {
   const settings = {
     journalBytesMax: 128 * MiB,
-    cacheBytesMax: 128 * MiB,
+    cacheBytesMax: 64 * MiB,
     cacheBytesPerLogMax: 16 * MiB,
     // The other half is for connections.
     openFilesMax: Math.min(openFilesMost, processFilesMax >>> 1),

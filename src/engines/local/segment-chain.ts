@@ -305,8 +305,13 @@ export class SegmentChain {
   }
 
   async #syncSegment(segment: Segment): Promise<void> {
+    if (segment.isRemoved) return
     const { bytes } = segment
-    if ((segment.syncedBytes === bytes && !segment.isCut) || segment.isRemoved) return
+    if (segment.syncedBytes !== bytes || segment.isCut) await this.#syncBatches(segment, bytes)
+    if (segment.hasUnsyncedIndexes) await segment.syncIndexes()
+  }
+
+  async #syncBatches(segment: Segment, bytes: number): Promise<void> {
     segment.isCut = false
     const file = this.#world.slots.hold(segment.slot)
     try {

@@ -45,6 +45,8 @@ export class Segment {
   isRemoved = false
   /** Was made shorter since the last sync: what was cut away must not come back. */
   isCut = false
+  /** Closed, and its index files perhaps only in the kernel. */
+  hasUnsyncedIndexes = false
   #offsets: OffsetIndex | undefined
   #times: TimeIndex | undefined
   #bytesSinceEntry = 0
@@ -117,11 +119,30 @@ export class Segment {
     save(this.#world.disk, `${this.path}.timeindex`, this.#times.entries)
   }
 
+  /**
+   * A closed segment's greatest time is known from its index alone after a start: an older one would let retention
+   * drop the segment early. While it is active, an older index only makes a search begin earlier.
+   */
+  async syncIndexes(): Promise<void> {
+    this.hasUnsyncedIndexes = false
+    for (const ending of ['.index', '.timeindex']) {
+      // Trimmed while the one before was synced: opening would make the file again.
+      if (this.isRemoved) return
+      const file = this.#world.disk.open(`${this.path}${ending}`, 'create')
+      try {
+        await file.sync()
+      } finally {
+        file.close()
+      }
+    }
+  }
+
   /** No batch is added any more. The time index ends with the greatest timestamp, as Kafka's does. */
   closeForWriting(): void {
     const { times } = this.#active()
     if (this.maxTimestampMs >= 0) times.add(this.maxTimestampMs, this.maxTimestampOffset - this.base)
     this.saveIndexes()
+    this.hasUnsyncedIndexes = true
     this.isActive = false
     this.slot.mode = 'read'
     this.#world.loaded.add(this)
