@@ -20,7 +20,13 @@ import { readJournal } from './journal/replay.ts'
 import { JournalQueue, type JournalQueueHost } from './journal-queue.ts'
 import { layout } from './layout.ts'
 import { type LocalWorld, openFolder, type Opened, promisedOf } from './opening.ts'
-import { localSettings, type LocalSettings, type LocalStoreOptions } from './options.ts'
+import {
+  closeSyncMsMax,
+  closeSyncsAtOnce,
+  localSettings,
+  type LocalSettings,
+  type LocalStoreOptions,
+} from './options.ts'
 import { Partition, type PartitionHost, type PartitionItem } from './partition.ts'
 import { digest, recoverChain } from './recovery.ts'
 import { SegmentChain } from './segment-chain.ts'
@@ -395,7 +401,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     await this.#checkpointer.stop()
     const { journal, chains, segments } = this.#opened
     if (this.#fatal === undefined) {
-      for (const [id, chain] of chains) if (chain.syncFailure === undefined) await this.syncChain(id, chain)
+      await this.#syncBeforeEnd([...chains].filter(([, chain]) => chain.syncFailure === undefined))
       await this.folder.sync()
       const low = this.#checkpointer.low()
       await this.writeCheckpoint(low, low === journal.nextSequence)
@@ -406,6 +412,20 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     journal.close()
     segments.slots.closeAll()
     this.#lock.release()
+  }
+
+  /** As many logs as there is time for: what is left the journal still has, and the next start reads it. */
+  async #syncBeforeEnd(chains: (readonly [LogId, SegmentChain])[]): Promise<void> {
+    const { clock } = this.#world
+    const untilMs = clock.monotonicMs() + closeSyncMsMax
+    const syncNext = async (): Promise<void> => {
+      for (;;) {
+        const next = clock.monotonicMs() > untilMs ? undefined : chains.pop()
+        if (next === undefined) return
+        await this.syncChain(...next)
+      }
+    }
+    await Promise.all(Array.from({ length: closeSyncsAtOnce }, syncNext))
   }
 
   #refuseWhenClosed(): void {
