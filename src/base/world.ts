@@ -96,8 +96,11 @@ export interface Connection {
   onData(take: (chunk: Buffer) => void): void
   /** Called once: the peer ended, reset, or we closed. */
   onClose(done: () => void): void
-  /** Chunks are written in order; false when the outgoing buffer is above its mark (wait for onDrain). */
-  write(chunks: readonly Uint8Array[]): boolean
+  /**
+   * Chunks are written in order; false when the outgoing buffer is above its mark (wait for onDrain). `sent` is called
+   * once the kernel has them and they may change; not at all when the connection is gone already.
+   */
+  write(chunks: readonly Uint8Array[], sent?: () => void): boolean
   onDrain(task: () => void): void
   /** Stops and restarts reading: back-pressure to the peer. */
   pause(): void

@@ -82,6 +82,8 @@ export interface Batches {
   readonly bytes: number
   /** The offset after the last batch given; equals `from` when there was none. */
   readonly next: Offset
+  /** Says, once, that nobody looks at the chunks any more, so that their memory may be used again. Never required. */
+  readonly release?: () => void
 }
 
 /** One segment, oldest first. The last one is the active one. */

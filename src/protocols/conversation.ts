@@ -15,6 +15,8 @@ import type { Connection, Timer, World } from '../base/world.ts'
 export interface Reply {
   readonly chunks: readonly Uint8Array[]
   readonly muteMs: number
+  /** Called once the bytes are with the kernel; not when the connection is gone before. */
+  readonly sent?: () => void
 }
 
 /** Instead of an answer: the connection ends here. `hostile`: the peer broke the protocol. */
@@ -229,7 +231,7 @@ export class Conversation<Request> {
       this.exchanges.shift()
       this.lastActivityMs = this.world.clock.monotonicMs()
       if ('hangup' in answer) return this.hangUp(answer)
-      if (answer.chunks.length > 0) this.connection.write(answer.chunks)
+      if (answer.chunks.length > 0) this.connection.write(answer.chunks, answer.sent)
       if (answer.muteMs > 0) this.mute(answer.muteMs)
     }
     if (this.state === 'draining' && this.exchanges.length === 0) this.end()

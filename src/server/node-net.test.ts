@@ -103,3 +103,35 @@ test('end() sends what was written before', async () => {
   expect(text).toBe('goodbye')
   await listener.close()
 })
+
+test('sent is told when the kernel has the bytes, in order, and the memory may change then', async () => {
+  const told: number[] = []
+  let allTold = (): void => {}
+  const all = new Promise<void>((resolve) => (allTold = resolve))
+  const bytes = 3 * 1024 * 1024
+  const listener = await listen((connection) => {
+    connection.onData(() => {
+      for (let index = 0; index < 4; index++) {
+        const chunk = Buffer.alloc(bytes, index)
+        connection.write([chunk], () => {
+          chunk.fill(99)
+          if (told.push(index) === 4) allTold()
+        })
+      }
+    })
+  })
+  const socket = await connect(listener.port)
+  const seen = new Set<number>()
+  let received = 0
+  socket.on('data', (chunk) => {
+    for (const byte of chunk) seen.add(byte)
+    received += chunk.length
+  })
+  socket.write('x')
+  await all
+  while (received < 4 * bytes) await once(socket, 'data')
+  socket.destroy()
+  expect(told).toEqual([0, 1, 2, 3])
+  expect([...seen].sort()).toEqual([0, 1, 2, 3])
+  await listener.close()
+})

@@ -85,7 +85,7 @@ class NodeConnection implements Connection {
     this.#socket.once('close', () => done())
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
+  write(chunks: readonly Uint8Array[], sent?: () => void): boolean {
     const socket = this.#socket
     if (socket.destroyed || socket.writableEnded) return true
     if (!this.#isCorked) {
@@ -94,7 +94,9 @@ class NodeConnection implements Connection {
       socket.cork()
       process.nextTick(uncork, this)
     }
-    for (const chunk of chunks) socket.write(chunk)
+    const last = chunks.length - 1
+    for (let index = 0; index < last; index++) socket.write(chunks[index])
+    if (last >= 0) socket.write(chunks[last], sent)
     return socket.writableLength < unsentBytesMark
   }
 

@@ -2,6 +2,7 @@
 // Promises: O(what changed): logs the journal does not name are not looked at; a damaged log is named, the others open.
 // Does not know: readers and writers.
 
+import { BufferPool } from '../../base/buffer-pool.ts'
 import type { World } from '../../base/world.ts'
 import { CorruptLog, type LogId, type LogSettings, type Offset } from '../../log/store.ts'
 import { FileSlots } from './file-slots.ts'
@@ -10,7 +11,7 @@ import { type Checkpoint, encodeCheckpoint, type LogCheckpoint, readCheckpoint }
 import { Journal } from './journal/journal.ts'
 import { journalState, readJournal, type Replay } from './journal/replay.ts'
 import { layout } from './layout.ts'
-import { defaultIndexIntervalBytes, defaultSegmentBytesMax, type LocalSettings } from './options.ts'
+import { defaultIndexIntervalBytes, defaultSegmentBytesMax, type LocalSettings, spareBytesMax } from './options.ts'
 import { digest, nothingPromised, type Promised, recoverChain } from './recovery.ts'
 import type { SegmentWorld } from './segment.ts'
 import type { SegmentChain } from './segment-chain.ts'
@@ -54,7 +55,12 @@ export async function openFolder(world: LocalWorld, settings: LocalSettings): Pr
   // What was read may not be on the medium: a process that died left it with the kernel. We build on it, so it must be.
   for (const { file } of state.live) await file.sync()
   const journal = new Journal(world, settings, state)
-  const segments = { disk, slots: new FileSlots(disk, settings.openFilesMax), loaded: new Set<never>() }
+  const segments = {
+    disk,
+    slots: new FileSlots(disk, settings.openFilesMax),
+    loaded: new Set<never>(),
+    readBuffers: new BufferPool(spareBytesMax),
+  }
   const lowSequence = state.live.length === 0 ? nextSequence : (before?.lowSequence ?? 0)
   const generation = (before?.generation ?? 0) + 1
   const opened: Opened = {

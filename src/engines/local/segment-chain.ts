@@ -368,10 +368,11 @@ export class SegmentChain {
     let position = await segment.position(from)
     let size = Math.min(Math.max(bytesMax, readBytesMin), readBytesMax)
     let isFirst = true
+    const { readBuffers } = this.#world
     const file = this.#world.slots.hold(segment.slot)
     try {
       while (position < end) {
-        const buffer = Buffer.allocUnsafe(Math.min(size, end - position))
+        const buffer = readBuffers.take(Math.min(size, end - position))
         const filled = await file.read(buffer, position)
         if (filled < buffer.length) throw segment.damagedAt(position + filled)
         const selection = selectBatches(segment, buffer, position, from, bytesMax, below, isFirst && position > 0)
@@ -384,7 +385,8 @@ export class SegmentChain {
         const { begin, stop, next, wanted } = selection
         if (stop > begin) {
           segment.remember(next, position + stop)
-          return { chunks: [buffer.subarray(begin, stop)], bytes: stop - begin, next }
+          const chunks = [buffer.subarray(begin, stop)]
+          return { chunks, bytes: stop - begin, next, release: once(() => readBuffers.giveBack(buffer)) }
         }
         if (wanted === 0) return { chunks: [], bytes: 0, next: from }
         if (begin === 0 && position + buffer.length >= end) throw segment.damagedAt(position)
@@ -463,6 +465,15 @@ function selectBatches(
     at += bytes
   }
   return { begin: begin < 0 ? at : begin, stop: at, next, wanted: readBytesMin }
+}
+
+/** Giving a buffer back twice would lend it to two. */
+function once(task: () => void): () => void {
+  let isDone = false
+  return () => {
+    if (!isDone) task()
+    isDone = true
+  }
 }
 
 function chunksOf(run: readonly Placed[]): Buffer[] {

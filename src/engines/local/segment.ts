@@ -6,6 +6,7 @@ import { assert } from '../../base/assert.ts'
 import type { Disk } from '../../base/world.ts'
 import { baseOffsetAt, lastOffsetDeltaAt, maxTimestampAt } from '../../log/batch.ts'
 import { CorruptLog, type Offset, type SegmentInfo } from '../../log/store.ts'
+import type { BufferPool } from '../../base/buffer-pool.ts'
 import { FileSlot, type FileSlots } from './file-slots.ts'
 import { segmentName } from './layout.ts'
 import { hintsMax, loadedIndexesMax } from './options.ts'
@@ -18,6 +19,8 @@ export interface SegmentWorld {
   readonly slots: FileSlots
   /** Closed segments whose indexes are in memory, oldest first. */
   readonly loaded: Set<Segment>
+  /** What is read from the files is read into these. */
+  readonly readBuffers: BufferPool
 }
 
 export const noTimestampMs = -1

@@ -65,7 +65,8 @@ function serve<RequestValue, RequestInput, ResponseValue, ResponseInput extends 
     if ('unanswered' in handled) return { chunks: [], muteMs: handled.throttleTimeMs }
     if ('hangup' in handled) return handled
     const chunks = encodeResponse(api, head.apiVersion, head.correlationId, handled as InputOf<AnyApi['response']>)
-    return { chunks, muteMs: (handled as Throttled).throttleTimeMs ?? 0 }
+    const muteMs = (handled as Throttled).throttleTimeMs ?? 0
+    return handled.sent === undefined ? { chunks, muteMs } : { chunks, muteMs, sent: handled.sent }
   }
   return {
     api,

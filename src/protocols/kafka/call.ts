@@ -37,7 +37,12 @@ export interface Unanswered {
   readonly throttleTimeMs: number
 }
 
-export type Handled<Response> = Response | Hangup | Unanswered
+/** An answer whose bytes are lent: `sent` is called when the kernel has them. */
+export interface Lent {
+  readonly sent?: () => void
+}
+
+export type Handled<Response> = (Response & Lent) | Hangup | Unanswered
 
 /** Longest client id taken; it becomes part of member ids and is told to operators. */
 export const clientIdCharsMax = 1024

@@ -19,6 +19,8 @@ export interface PartitionRead {
   readonly bytes: number
   /** KIP-595: where the client's log left ours. */
   readonly diverging: { readonly epoch: number; readonly endOffset: number } | undefined
+  /** Gives the chunks' memory back to the log. */
+  readonly release?: (() => void) | undefined
 }
 
 const noChunks: readonly Buffer[] = []
@@ -67,6 +69,11 @@ export class FetchRead {
   /** Whether the answer may go out before its time. */
   get isEnough(): boolean {
     return this.failures > 0 || this.total >= this.bytesMin
+  }
+
+  /** The answer is with the kernel: nobody looks at what was read any more. */
+  release(): void {
+    for (const read of this.reads) read?.release?.()
   }
 
   get hasNews(): boolean {
@@ -143,7 +150,7 @@ export class FetchRead {
     // Only the first batch of the whole answer may be larger than was asked for (KIP-74).
     if (taken > 0 && batches.bytes > bytesMax) return { ...found, chunks: noChunks, bytes: 0 }
     if (this.call.version < 10 && holdsZstd(batches.chunks)) return failed(kafkaErrors.UNSUPPORTED_COMPRESSION_TYPE)
-    return { ...found, chunks: batches.chunks, bytes: batches.bytes }
+    return { ...found, chunks: batches.chunks, bytes: batches.bytes, release: batches.release }
   }
 
   /** A partition there is no room for, which must be answered all the same. */

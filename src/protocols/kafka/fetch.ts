@@ -7,7 +7,7 @@ import type { Timer } from '../../base/world.ts'
 import type { InputOf } from '../../base/schema.ts'
 import type { FetchRequest, FetchResponse } from '../../wire/kafka/messages/data.ts'
 import { kafkaErrors } from '../errors.ts'
-import type { Call } from './call.ts'
+import type { Call, Lent } from './call.ts'
 import { FetchRead, type PartitionRead } from './fetch-read.ts'
 import type { FetchPartition } from './fetch-session.ts'
 
@@ -18,7 +18,7 @@ type PartitionResponse = NonNullable<TopicResponse['partitions']>[number]
 /** A fetch that waits for many bytes looks again this long after news, not at every append. */
 const recheckMs = 5
 
-export async function fetch(call: Call, request: FetchRequest): Promise<Response> {
+export async function fetch(call: Call, request: FetchRequest): Promise<Response & Lent> {
   const byId = call.version >= 13
   const context = call.fetchSessions.open(request, byId)
   if ('error' in context) return { errorCode: context.error }
@@ -31,6 +31,7 @@ export async function fetch(call: Call, request: FetchRequest): Promise<Response
     sessionId: call.version >= 7 ? concluded.sessionId : 0,
     responses: responses(call, request, context.partitions, read.reads, concluded.told),
     throttleTimeMs: call.session.throttle('fetch', read.bytes),
+    sent: () => read.release(),
   }
 }
 
