@@ -7,11 +7,16 @@ import type { World } from '../base/world.ts'
 import { MachineLog } from '../log/machine.ts'
 import type { Store } from '../log/store.ts'
 import { everythingAllowed, type Access } from './access.ts'
-import { BrokerSettings, brokerSettings, judgeBrokerSetting, normaliseBrokerSettings } from './broker-settings.ts'
+import {
+  BrokerSettings,
+  brokerSettings,
+  judgeBrokerSetting,
+  normaliseBrokerSettings,
+} from './settings/broker-settings.ts'
 import { Catalog } from './catalog.ts'
 import type { ClusterView, Session, SessionIdentity } from './door.ts'
-import { defaultGroupSettings, type GroupSettings } from './group-settings.ts'
-import { GroupCoordinator } from './groups.ts'
+import { defaultGroupSettings, type GroupSettings } from './groups/group-settings.ts'
+import { GroupCoordinator } from './groups/coordinator.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
 import { openSession, type Rooms } from './session.ts'

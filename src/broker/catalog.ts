@@ -8,8 +8,8 @@ import { CorruptLog, type TopicId } from '../log/store.ts'
 import type { TopicDirectory } from './directory.ts'
 import type { TopicRef, TopicView } from './door.ts'
 import { readStored, writeStored } from './stored.ts'
-import { compilePolicy, type TopicPolicy } from './topic-policy.ts'
-import { topicSettings, type TopicSettingRow } from './topic-settings.ts'
+import { compilePolicy, type TopicPolicy } from './settings/topic-policy.ts'
+import { topicSettings, type TopicSettingRow } from './settings/topic-settings.ts'
 
 export interface Topic extends TopicView {
   readonly vhost: string

@@ -4,15 +4,15 @@
 
 import type { MachineLog } from '../log/machine.ts'
 import { AppendFailure } from '../log/store.ts'
-import { BrokerSettings, brokerSettingRows, brokerSettings, judgeBrokerSetting } from './broker-settings.ts'
+import { BrokerSettings, brokerSettingRows, brokerSettings, judgeBrokerSetting } from './settings/broker-settings.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import type { ConfigResource, SettingChange, SettingSource, SettingView } from './door.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
-import { listOf, type SettingType } from './setting-values.ts'
+import { listOf, type SettingType } from './settings/setting-values.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { Topics } from './streams/topics.ts'
-import { judgeTopicSettings, normalisedAll } from './topic-policy.ts'
-import { topicSettingRows, topicSettings, type TopicSettingRow } from './topic-settings.ts'
+import { judgeTopicSettings, normalisedAll } from './settings/topic-policy.ts'
+import { topicSettingRows, topicSettings, type TopicSettingRow } from './settings/topic-settings.ts'
 
 type Synonym = SettingView['synonyms'][number]
 

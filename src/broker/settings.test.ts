@@ -6,14 +6,19 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { logId } from '../log/store.ts'
 import { openBroker, SettingError } from './broker.ts'
-import { brokerSettingRows, brokerSettings, judgeBrokerSetting, normaliseBrokerSettings } from './broker-settings.ts'
+import {
+  brokerSettingRows,
+  brokerSettings,
+  judgeBrokerSetting,
+  normaliseBrokerSettings,
+} from './settings/broker-settings.ts'
 import { testBatch, testIdentity, testWorld } from './broker-world.contract.ts'
 import type { ConfigResource, SettingChange } from './door.ts'
 import { isRefusal } from './errors.ts'
-import { judgeValue, numberOf } from './setting-values.ts'
+import { judgeValue, numberOf } from './settings/setting-values.ts'
 import { StubStore } from './stub-store.contract.ts'
-import { compilePolicy, judgeTopicSettings } from './topic-policy.ts'
-import { topicSettingRows, topicSettings } from './topic-settings.ts'
+import { compilePolicy, judgeTopicSettings } from './settings/topic-policy.ts'
+import { topicSettingRows, topicSettings } from './settings/topic-settings.ts'
 
 const ofTopic: ConfigResource = { kind: 'topic', name: 't' }
 const ofBroker: ConfigResource = { kind: 'broker', name: '1' }

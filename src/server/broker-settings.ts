@@ -2,7 +2,7 @@
 // Promises: an unknown name or a bad value is one line that names who said it, the value and what is allowed.
 // Does not know: which settings there are; the broker's table does.
 
-import { judgeBrokerSetting } from '../broker/broker-settings.ts'
+import { judgeBrokerSetting } from '../broker/settings/broker-settings.ts'
 
 /** One thing said: the text, and how the sayer calls the option (`--kafka`, `ODRADEK_KAFKA`, `odradek.yaml: kafka`). */
 export interface Said {

@@ -17,7 +17,7 @@ import {
   type BatchHead,
 } from '../../log/batch.ts'
 import { refuse, type Refusal } from '../errors.ts'
-import type { TopicPolicy } from '../topic-policy.ts'
+import type { TopicPolicy } from '../settings/topic-policy.ts'
 
 const magicByteAt = 16
 /** A record without a timestamp: never too old nor too new. */

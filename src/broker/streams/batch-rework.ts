@@ -19,7 +19,7 @@ import { deflate, inflateOffLoop } from '../../log/compression.ts'
 import { MalformedRecords, RecordCursor } from '../../log/records.ts'
 import type { ProduceRefusal } from '../door.ts'
 import { refuse } from '../errors.ts'
-import type { TopicPolicy } from '../topic-policy.ts'
+import type { TopicPolicy } from '../settings/topic-policy.ts'
 
 const codecMask = 0x07
 const noTimestampMs = -1

@@ -9,7 +9,7 @@ import { forEachBatch, readBatchHead, stampLogAppendTime, type BatchHead } from 
 import { AppendFailure, offset, type Log, type LogId, type Offset, type Store } from '../../log/store.ts'
 import type { Acks, ActiveProducer, Produced, ProduceRefusal } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
-import { logSettingsOf, type TopicPolicy } from '../topic-policy.ts'
+import { logSettingsOf, type TopicPolicy } from '../settings/topic-policy.ts'
 import { judgeBatch } from './batch-judge.ts'
 import { needsRework, rework } from './batch-rework.ts'
 import type { ProducerSnapshots } from './producer-snapshots.ts'

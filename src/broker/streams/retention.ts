@@ -5,10 +5,10 @@
 
 import type { Timer, World } from '../../base/world.ts'
 import { logId, type Log, type SegmentInfo, type Store } from '../../log/store.ts'
-import type { BrokerSettings } from '../broker-settings.ts'
+import type { BrokerSettings } from '../settings/broker-settings.ts'
 import type { Catalog, Topic } from '../catalog.ts'
 import { isRefusal } from '../errors.ts'
-import type { TopicPolicy } from '../topic-policy.ts'
+import type { TopicPolicy } from '../settings/topic-policy.ts'
 import type { Partition } from './partition.ts'
 import type { Partitions } from './partitions.ts'
 import type { RoomLeft } from './room-left.ts'

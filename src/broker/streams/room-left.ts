@@ -5,7 +5,7 @@
 
 import type { Clock } from '../../base/world.ts'
 import type { Store } from '../../log/store.ts'
-import type { BrokerSettings } from '../broker-settings.ts'
+import type { BrokerSettings } from '../settings/broker-settings.ts'
 import { refuse, type Refusal } from '../errors.ts'
 
 const askEveryMs = 1000

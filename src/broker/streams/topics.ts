@@ -11,7 +11,7 @@ import { AppendFailure, logId, type LogId, type Store, type TopicId } from '../.
 import type { Catalog, Topic, TopicFacts } from '../catalog.ts'
 import type { NewTopic } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
-import { judgeTopicSettings, logSettingsOf, normalisedAll } from '../topic-policy.ts'
+import { judgeTopicSettings, logSettingsOf, normalisedAll } from '../settings/topic-policy.ts'
 import type { Partitions } from './partitions.ts'
 import type { ProducerSnapshots } from './producer-snapshots.ts'
 import { judgeTopicName, mayCollide, metricName } from './topic-names.ts'

@@ -2,8 +2,8 @@
 // Promises: every bound has a name and a unit; the defaults are Kafka's but for the initial delay, which tests would wait for.
 // Does not know: where settings come from; who is refused by them.
 
-import { assert } from '../base/assert.ts'
-import { MiB, offsetMetadataBytesMax } from '../base/limits.ts'
+import { assert } from '../../base/assert.ts'
+import { MiB, offsetMetadataBytesMax } from '../../base/limits.ts'
 
 export interface GroupSettings {
   /** How long the first rebalance of an empty group waits for more members (Kafka: 3000). */

@@ -2,7 +2,7 @@
 // Promises: a text that judgeValue accepts is read by the typed readers without loss (int64 beyond 2^53: clamped).
 // Does not know: which settings there are (topic-settings.ts, broker-settings.ts).
 
-import type { SettingView } from './door.ts'
+import type { SettingView } from '../door.ts'
 
 export type SettingType = SettingView['type']
 

@@ -3,9 +3,9 @@
 // same times give the same group. Rules are those of Kafka's ClassicGroup and GroupMetadataManager.
 // Does not know: clocks, timers, logs, promises: it holds deadlines, and whoever drives it calls tick() in time.
 
-import { assert } from '../base/assert.ts'
-import type { GroupState, Joined, JoinRefusal, Synced } from './door.ts'
-import { refuse, type Refusal } from './errors.ts'
+import { assert } from '../../base/assert.ts'
+import type { GroupState, Joined, JoinRefusal, Synced } from '../door.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import { metadataFor, noBytes, type Member, type Ticket } from './group-member.ts'
 import { emptyRebalanceMsMin, type GroupSettings } from './group-settings.ts'
 import { consumerProtocolType, subscribedTopics } from './group-subscription.ts'

@@ -2,7 +2,7 @@
 // Promises: a member's bytes are its own: what cannot be read is undefined, never an error.
 // Does not know: owned partitions, user data, racks; those are for the members to each other.
 
-import { DecodeError, Reader } from '../base/bytes.ts'
+import { DecodeError, Reader } from '../../base/bytes.ts'
 
 /** The protocol type whose metadata the coordinator may read. */
 export const consumerProtocolType = 'consumer'

@@ -2,10 +2,10 @@
 // Promises: judgeTopicSettings refuses what topic-settings.ts says is not true here; compilePolicy never fails after it.
 // Does not know: where the settings come from or are kept.
 
-import type { CompressionName } from '../log/batch.ts'
-import { codecLoads } from '../log/compression.ts'
-import type { Durability, LogId, LogSettings } from '../log/store.ts'
-import { refuse, type Refusal } from './errors.ts'
+import type { CompressionName } from '../../log/batch.ts'
+import { codecLoads } from '../../log/compression.ts'
+import type { Durability, LogId, LogSettings } from '../../log/store.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import { booleanOf, judgeValue, listOf, numberOf } from './setting-values.ts'
 import { topicSettings, type TopicSettingRow } from './topic-settings.ts'
 

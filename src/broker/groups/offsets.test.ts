@@ -3,10 +3,10 @@
 // Does not know: rebalances beyond what commits see of them.
 
 import { describe, expect, test } from 'vitest'
-import { isRefusal } from './errors.ts'
+import { isRefusal } from '../errors.ts'
 import { GroupStage, joinedOf, nameOf, refusedOf, settled, topicIdOf } from './group-stage.contract.ts'
 import { Offsets } from './offsets.ts'
-import type { TopicId } from '../log/store.ts'
+import type { TopicId } from '../../log/store.ts'
 
 const alone = { memberId: '', generation: -1 }
 const dayMs = 24 * 3_600_000

@@ -5,12 +5,12 @@
 // Key: vhost, group (each an int16 length and UTF-8), topic id (16 bytes), partition (int32).
 // Value: uint8 version, then the table below.
 
-import { Reader, Writer } from '../base/bytes.ts'
-import { codecFor } from '../base/schema-compose.ts'
-import { int32, int64, message, string, uuid, versions, type ValueOf } from '../base/schema.ts'
-import type { Machine, MachineRecord } from '../log/machine.ts'
-import type { TopicId } from '../log/store.ts'
-import { readStored, writeStored } from './stored.ts'
+import { Reader, Writer } from '../../base/bytes.ts'
+import { codecFor } from '../../base/schema-compose.ts'
+import { int32, int64, message, string, uuid, versions, type ValueOf } from '../../base/schema.ts'
+import type { Machine, MachineRecord } from '../../log/machine.ts'
+import type { TopicId } from '../../log/store.ts'
+import { readStored, writeStored } from '../stored.ts'
 
 const keyTable = message(versions(0, 0), { vhost: string(), group: string(), topicId: uuid(), partition: int32() })
 const keyCodec = codecFor(keyTable, 0)

@@ -1,12 +1,12 @@
 // Live groups: drives the state machines, arms their alarms, keeps parked calls, and lets answers wait for their commit.
 // Promises: every parked call is answered once: by a step, or because what it waited for is lost or the broker stops.
-// Does not know: the protocol's rules (group*.ts), offsets' contents, which calls there are (groups.ts).
+// Does not know: the protocol's rules (group*.ts), offsets' contents, which calls there are (coordinator.ts).
 
-import { assert } from '../base/assert.ts'
-import type { Timer, World } from '../base/world.ts'
-import type { Machine, MachineLog, MachineRecord } from '../log/machine.ts'
-import type { JoinCall, Joined, JoinRefusal, SyncCall, Synced } from './door.ts'
-import { refuse, type Refusal } from './errors.ts'
+import { assert } from '../../base/assert.ts'
+import type { Timer, World } from '../../base/world.ts'
+import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
+import type { JoinCall, Joined, JoinRefusal, SyncCall, Synced } from '../door.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import { newGroup, nextDeadlineMs, tick, type Answer, type Group, type Step } from './group.ts'
 import { join } from './group-join.ts'
 import { keptOf, type Ticket } from './group-member.ts'

@@ -5,13 +5,13 @@
 //
 // Key: vhost, group, each an int16 length and UTF-8. Value: uint8 version, then the table below.
 
-import { Reader, Writer } from '../base/bytes.ts'
-import { codecFor } from '../base/schema-compose.ts'
-import { bytes, int32, int64, int8, list, message, string, versions } from '../base/schema.ts'
-import type { Machine, MachineRecord } from '../log/machine.ts'
-import { CorruptLog } from '../log/store.ts'
+import { Reader, Writer } from '../../base/bytes.ts'
+import { codecFor } from '../../base/schema-compose.ts'
+import { bytes, int32, int64, int8, list, message, string, versions } from '../../base/schema.ts'
+import type { Machine, MachineRecord } from '../../log/machine.ts'
+import { CorruptLog } from '../../log/store.ts'
 import { addMember, newGroup, rebalanceTimeoutMs, topicsOf, type Group } from './group.ts'
-import { readStored, writeStored } from './stored.ts'
+import { readStored, writeStored } from '../stored.ts'
 
 /** Names of a group in its vhost, as the keys of groups and offsets begin. */
 export const groupKeyTable = message(versions(0, 0), { vhost: string(), group: string() })

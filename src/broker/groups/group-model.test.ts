@@ -18,8 +18,8 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Joined, JoinRefusal, Synced } from './door.ts'
-import { isRefusal, type Refusal } from './errors.ts'
+import type { Joined, JoinRefusal, Synced } from '../door.ts'
+import { isRefusal, type Refusal } from '../errors.ts'
 import { GroupStage, settled, subscription } from './group-stage.contract.ts'
 
 const slots = 5

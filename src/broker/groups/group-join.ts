@@ -2,8 +2,8 @@
 // Promises: pure, as group.ts; each join is answered by the step or parked under its ticket. KIP-345, 394, 814.
 // Does not know: whether the group was there before; session timeout bounds are judged before it is looked up.
 
-import type { JoinCall, Joined } from './door.ts'
-import { refuse, type Refusal } from './errors.ts'
+import type { JoinCall, Joined } from '../door.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import {
   addMember,
   chooseProtocol,

@@ -2,8 +2,8 @@
 // Promises: pure, as group.ts; a heartbeat moves one number. An assignment is answered only with its record committed.
 // Does not know: joins (group-join.ts), offsets (offsets.ts), groups that are not there.
 
-import type { CommitCall, LeaveCall, MemberCall, SyncCall, Synced } from './door.ts'
-import { refuse, type Refusal } from './errors.ts'
+import type { CommitCall, LeaveCall, MemberCall, SyncCall, Synced } from '../door.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import {
   answerSync,
   completeWhenAllJoined,

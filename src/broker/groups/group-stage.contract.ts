@@ -3,8 +3,8 @@
 // Does not know: what is tested on it.
 
 import { createHash } from 'node:crypto'
-import type { Clock, Trace, World } from '../base/world.ts'
-import { MachineLog, machineLogId } from '../log/machine.ts'
+import type { Clock, Trace, World } from '../../base/world.ts'
+import { MachineLog, machineLogId } from '../../log/machine.ts'
 import {
   AppendFailure,
   offset,
@@ -15,12 +15,12 @@ import {
   type Offset,
   type Store,
   type TopicId,
-} from '../log/store.ts'
-import type { TopicDirectory } from './directory.ts'
-import type { GroupCalls, JoinCall, Joined, JoinRefusal, Synced, TopicRef, TopicView } from './door.ts'
-import { isRefusal, type Refusal } from './errors.ts'
+} from '../../log/store.ts'
+import type { TopicDirectory } from '../directory.ts'
+import type { GroupCalls, JoinCall, Joined, JoinRefusal, Synced, TopicRef, TopicView } from '../door.ts'
+import { isRefusal, type Refusal } from '../errors.ts'
 import { defaultGroupSettings, type GroupSettings } from './group-settings.ts'
-import { GroupCoordinator } from './groups.ts'
+import { GroupCoordinator } from './coordinator.ts'
 
 /** All promises that can go on have gone on. */
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -1,6 +1,6 @@
 // Topic settings: every topic setting of Kafka and our own, with type, default, bounds and what it does here.
 // Promises: nothing is accepted and ignored: a row is honoured, or true on one node as it stands, or refuses a change.
-// Does not know: who set them (catalog.ts) nor how they are shown (setting-views.ts).
+// Does not know: who set them (catalog.ts) nor how they are shown (setting-desk.ts).
 
 import { longMax, type SettingRule } from './setting-values.ts'
 

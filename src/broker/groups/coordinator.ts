@@ -2,10 +2,10 @@
 // Promises: every call answers after what it promises is committed. Nothing is decided before start() and after close().
 // Does not know: who may call (session.ts), the rules inside a group (group*.ts), how topics are kept.
 
-import type { Timer, World } from '../base/world.ts'
-import type { Machine, MachineLog, MachineRecord } from '../log/machine.ts'
-import type { TopicId } from '../log/store.ts'
-import type { TopicDirectory } from './directory.ts'
+import type { Timer, World } from '../../base/world.ts'
+import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
+import type { TopicId } from '../../log/store.ts'
+import type { TopicDirectory } from '../directory.ts'
 import type {
   CommitCall,
   CommittedOffset,
@@ -23,8 +23,8 @@ import type {
   Synced,
   TopicRef,
   TopicView,
-} from './door.ts'
-import { isRefusal, refuse, type Refusal } from './errors.ts'
+} from '../door.ts'
+import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import { newGroup, subscribes, unknownMember } from './group.ts'
 import { GroupDesk, type LiveGroup } from './group-desk.ts'
 import { metadataFor, noBytes } from './group-member.ts'

@@ -3,7 +3,7 @@
 // Does not know: the rules inside a rebalance (group.test.ts), offsets (offsets.test.ts).
 
 import { describe, expect, test } from 'vitest'
-import { isRefusal } from './errors.ts'
+import { isRefusal } from '../errors.ts'
 import {
   assignmentOf,
   GroupStage,
@@ -15,7 +15,7 @@ import {
   subscription,
 } from './group-stage.contract.ts'
 import { defaultGroupSettings } from './group-settings.ts'
-import { GroupCoordinator } from './groups.ts'
+import { GroupCoordinator } from './coordinator.ts'
 
 describe('answers follow the commit', () => {
   test('nobody learns of a generation before its record is committed', async () => {

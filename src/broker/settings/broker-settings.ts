@@ -2,7 +2,7 @@
 // Promises: every value shown is the one in force; what may change while running is marked dynamic, the rest read-only.
 // Does not know: topics' defaults beyond their names (topic-settings.ts holds those rows), where values are kept.
 
-import { MiB } from '../base/limits.ts'
+import { MiB } from '../../base/limits.ts'
 import { booleanOf, judgeValue, numberOf, type SettingRule } from './setting-values.ts'
 import { judgeOne } from './topic-policy.ts'
 import { topicSettingRows, type TopicSettingRow } from './topic-settings.ts'

@@ -5,7 +5,7 @@
 import { subscribes, type Group } from './group.ts'
 import { consumerProtocolType } from './group-subscription.ts'
 import type { OffsetPlace, StoredOffset } from './offsets.ts'
-import type { TopicId } from '../log/store.ts'
+import type { TopicId } from '../../log/store.ts'
 
 /** The offsets of `group` to be removed at `wallMs`. `nameOf`: a topic's name, undefined when it is gone. */
 export function expiredOffsets(

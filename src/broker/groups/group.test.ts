@@ -3,7 +3,7 @@
 // Does not know: offsets (offsets.test.ts), random histories (group-model.test.ts).
 
 import { describe, expect, test } from 'vitest'
-import type { Joined, JoinRefusal } from './door.ts'
+import type { Joined, JoinRefusal } from '../door.ts'
 import { assignmentOf, GroupStage, joinedOf, refusedOf, subscription } from './group-stage.contract.ts'
 
 const memberIdOf = (outcome: Joined | JoinRefusal | undefined): string => outcome?.memberId ?? ''

@@ -2,7 +2,7 @@
 // Promises: plain data; what a call brought is copied, so that no request's memory is kept alive.
 // Does not know: the group around it (group.ts), time, replies.
 
-import type { JoinCall } from './door.ts'
+import type { JoinCall } from '../door.ts'
 import { clientIdCharsKept } from './group-settings.ts'
 
 /** Names a parked call; never given twice. */
