@@ -10,6 +10,13 @@ import { spareBytesMax } from './options.ts'
 /** Counted with each batch for the arrays and the buffer object. */
 export const tailEntryBytes = 128
 
+/** A batch given to readers. One who never says that he is done leaves its buffer to the collector. */
+interface Lease {
+  readers: number
+  /** The tail holds it no more: the last reader gives the buffer back. */
+  isLetGo: boolean
+}
+
 export class Tail {
   /** Below it nothing is held; equals the log's end when empty. */
   base: Offset
@@ -17,8 +24,8 @@ export class Tail {
   #first = 0
   #nexts: Offset[] = []
   #batches: Buffer[] = []
-  /** Whether a reader was given the batch: then its buffer is not used again, for nobody says when he is done. */
-  #lent: boolean[] = []
+  /** Readers who have not said that they are done; their batch's buffer is not used again before. */
+  #leases: (Lease | undefined)[] = []
   readonly #pool: BufferPool
 
   constructor(base: Offset, pool: BufferPool) {
@@ -33,7 +40,7 @@ export class Tail {
   push(batch: Buffer, next: Offset): void {
     this.#batches.push(batch)
     this.#nexts.push(next)
-    this.#lent.push(false)
+    this.#leases.push(undefined)
     this.bytes += batch.length + tailEntryBytes
   }
 
@@ -43,7 +50,10 @@ export class Tail {
     const next = this.#nexts[this.#first]
     if (next > written) return false
     this.bytes -= this.#batches[this.#first].length + tailEntryBytes
-    if (!this.#lent[this.#first]) this.#pool.giveBack(this.#batches[this.#first])
+    const lease = this.#leases[this.#first]
+    if (lease !== undefined && lease.readers > 0) lease.isLetGo = true
+    else this.#pool.giveBack(this.#batches[this.#first])
+    this.#leases[this.#first] = undefined
     this.#batches[this.#first] = none
     this.#first++
     this.base = next
@@ -54,7 +64,7 @@ export class Tail {
   #compact(): void {
     this.#batches = this.#batches.slice(this.#first)
     this.#nexts = this.#nexts.slice(this.#first)
-    this.#lent = this.#lent.slice(this.#first)
+    this.#leases = this.#leases.slice(this.#first)
     this.#first = 0
   }
 
@@ -63,7 +73,7 @@ export class Tail {
     while (this.count > 0 && (this.#nexts.at(-1) as Offset) > end) {
       this.bytes -= (this.#batches.pop() as Buffer).length + tailEntryBytes
       this.#nexts.pop()
-      this.#lent.pop()
+      this.#leases.pop()
     }
     if (this.base > end) this.base = end
   }
@@ -72,7 +82,7 @@ export class Tail {
   reset(end: Offset): void {
     this.#batches = []
     this.#nexts = []
-    this.#lent = []
+    this.#leases = []
     this.#first = 0
     this.bytes = 0
     this.base = end
@@ -81,17 +91,29 @@ export class Tail {
   read(from: Offset, bytesMax: number, below: Offset): Batches {
     assert(from >= this.base, 'the tail holds what is read from it')
     const chunks: Buffer[] = []
+    const leases: Lease[] = []
     let bytes = 0
     let next = from
     for (let at = this.#placeOf(from); at < this.#batches.length; at++) {
       const batch = this.#batches[at]
       if (this.#nexts[at] > below || (chunks.length > 0 && bytes + batch.length > bytesMax)) break
       chunks.push(batch)
-      this.#lent[at] = true
+      const lease = (this.#leases[at] ??= { readers: 0, isLetGo: false })
+      lease.readers++
+      leases.push(lease)
       bytes += batch.length
       next = this.#nexts[at]
     }
-    return { chunks, bytes, next }
+    if (chunks.length === 0) return { chunks, bytes, next }
+    return { chunks, bytes, next, release: () => this.#release(chunks, leases) }
+  }
+
+  #release(chunks: readonly Buffer[], leases: Lease[]): void {
+    // Emptied, so that saying it twice says nothing.
+    for (const [index, lease] of leases.splice(0).entries()) {
+      lease.readers--
+      if (lease.readers === 0 && lease.isLetGo) this.#pool.giveBack(chunks[index])
+    }
   }
 
   /** The batches that end above `from`, oldest first. */
