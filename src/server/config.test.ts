@@ -76,6 +76,11 @@ test('settings are merged name by name; the environment writes them in capitals'
   })
 })
 
+test('variables of the test programs are theirs, others are not passed over', () => {
+  expect(config(layerOfEnvironment({ ODRADEK_COMPAT_CACHE: '/cache' }))).toEqual(serveDefaults)
+  expect(composeConfig([layerOfEnvironment({ ODRADEK_COMPATIBLE: '1' })], serveDefaults)).toHaveProperty('problems')
+})
+
 test('data and store are one option: the stronger source wins whichever of the two it says', () => {
   expect(config(flags({ data: 'd' }), file({ store: 'memory:' })).store).toBe('file:d')
   expect(config(flags({ store: 'memory:' }), file({ data: 'd' })).store).toBe('memory:')

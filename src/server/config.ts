@@ -6,7 +6,8 @@
 
 import { parseAddress } from './address.ts'
 import { settingProblems, type Said } from './broker-settings.ts'
-import type { TraceLevel } from './node-trace.ts'
+
+export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
 
 export interface Config {
   /** `file:DIR` keeps everything in one folder, `memory:` forgets everything at the end. */
@@ -134,13 +135,18 @@ function strongestStore(layers: readonly Layer[]): string | undefined {
   return undefined
 }
 
+const ours = 'ODRADEK_'
+/** What the programs that test the broker call theirs: they may be set where a broker is started too. */
+const ofTestPrograms = 'ODRADEK_COMPAT_'
+
 /** ODRADEK_KAFKA is option `kafka`, ODRADEK_NUM_PARTITIONS is setting `num.partitions`. Others are not ours to read. */
 export function layerOfEnvironment(env: Readonly<Record<string, string | undefined>>): Layer {
   const said = new Map<OptionName, Said>()
   const settings = new Map<string, Said>()
   for (const [as, text] of Object.entries(env)) {
-    if (!as.startsWith('ODRADEK_') || text === undefined || as === 'ODRADEK_CONFIG') continue
-    const name = as.slice('ODRADEK_'.length).toLowerCase()
+    if (!as.startsWith(ours) || text === undefined) continue
+    if (as === 'ODRADEK_CONFIG' || as.startsWith(ofTestPrograms)) continue
+    const name = as.slice(ours.length).toLowerCase()
     const option = optionByKey(name.replaceAll('_', '-'))
     if (option !== undefined) said.set(option, { as, text })
     else settings.set(name.replaceAll('_', '.'), { as, text })

@@ -3,8 +3,7 @@
 // Does not know: what the events mean. Secrets and bodies never get here: that is the caller's law.
 
 import type { Clock, Trace } from '../base/world.ts'
-
-export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
+import type { TraceLevel } from './config.ts'
 
 export interface TraceOptions {
   readonly level?: TraceLevel

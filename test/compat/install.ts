@@ -10,8 +10,6 @@ import { must, run } from './process.ts'
 export const KAFKA_VERSION = '4.3.1'
 
 const named = process.env['ODRADEK_COMPAT_CACHE']
-// The broker, started from here, would take it for a setting of its own.
-delete process.env['ODRADEK_COMPAT_CACHE']
 
 export function cacheFolder(): string {
   return named !== undefined && named !== '' ? named : join(homedir(), '.cache', 'odradek-compat')
