@@ -13,7 +13,9 @@ import { options } from '../../src/server/config.ts'
 import { projectFiles, root, textOf } from '../tidy/files.ts'
 import { odradek } from './program.ts'
 
-const pages = projectFiles().filter((path) => /^(README|CONTRIBUTING|CHANGELOG)\.md$|^docs\/.*\.md$/.test(path))
+const pages = projectFiles().filter((path) =>
+  /^(README|CONTRIBUTING|CHANGELOG)\.md$|^(docs|examples)\/.*\.md$/.test(path),
+)
 
 test('every path of ours that a page names exists', () => {
   const missing = pages.flatMap((page) =>
