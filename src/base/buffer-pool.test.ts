@@ -36,6 +36,18 @@ test('no more than its bound is kept, and nothing that is not its own', () => {
   expect(pool.take(100_000).buffer).not.toBe(other.buffer)
 })
 
+test("a slice of Node's own slab is never lent to another", () => {
+  const pool = new BufferPool(1024 * 1024)
+  // Slabs are shared: the first slice of one is at its beginning and looks like a whole buffer.
+  const small = Array.from({ length: 1000 }, () => pool.take(1000))
+  const first = small.filter(({ byteOffset }) => byteOffset === 0)
+  expect(first.length).toBeGreaterThan(0)
+  for (const buffer of first) {
+    pool.giveBack(buffer)
+    expect(pool.take(buffer.buffer.byteLength).buffer).not.toBe(buffer.buffer)
+  }
+})
+
 test('buffers that are out at the same time never overlap', () => {
   const steps = fc.array(fc.record({ give: fc.boolean(), bytes: fc.integer({ min: 1, max: 40_000 }), pick: fc.nat() }))
   fc.assert(

@@ -52,8 +52,9 @@ export class BufferPool {
   /** Takes back what take() gave; buffers of other origins and too many of one are left to the collector. */
   giveBack(buffer: Buffer): void {
     const bytes = buffer.buffer.byteLength
-    if (buffer.byteOffset !== 0 || bytes < pooledBytesMin || bytes > pooledBytesMax) return
-    const size = sizeFor(bytes)
+    // A small one may be the first slice of a slab of Node's, which has the very size of ours and other owners.
+    if (buffer.byteOffset !== 0 || buffer.length < pooledBytesMin || bytes > pooledBytesMax) return
+    const size = sizeFor(buffer.length)
     if (sizes[size] !== bytes || this.spareBytes + bytes > this.spareBytesMax) return
     this.spareBytes += bytes
     this.spares[size].push(Buffer.from(buffer.buffer, 0, bytes))
