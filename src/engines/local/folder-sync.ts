@@ -10,6 +10,9 @@ export class FolderSync {
   #dirtyAfterSync = Infinity
   /** Names to be removed that are still there, and the entries that promised it. */
   readonly #held = new Map<string, number>()
+  /** Removed since the last sync began: they may come back with a power cut. */
+  readonly #removed = new Set<string>()
+  #syncing: Promise<void> = Promise.resolve()
   readonly #disk: Disk
   readonly #path: string
 
@@ -31,6 +34,7 @@ export class FolderSync {
   release(name: string): void {
     const sequence = this.#held.get(name)
     this.#held.delete(name)
+    this.#removed.add(name)
     if (sequence !== undefined) this.dirtyAt(sequence)
   }
 
@@ -40,9 +44,21 @@ export class FolderSync {
     return since
   }
 
-  async sync(): Promise<void> {
+  /** Its removal was promised, and a power cut or a failure may still show what it held. */
+  isLingering(name: string): boolean {
+    return this.#held.has(name) || this.#removed.has(name)
+  }
+
+  /** One at a time: an earlier one that ends must not answer for what only a later one covers. */
+  sync(): Promise<void> {
+    this.#syncing = this.#syncing.catch(() => undefined).then(() => this.#syncNow())
+    return this.#syncing
+  }
+
+  async #syncNow(): Promise<void> {
     if (this.dirtySince === Infinity) return
     this.#dirtyAfterSync = Infinity
+    this.#removed.clear()
     await this.#disk.syncFolder(this.#path)
     this.dirtySince = this.#dirtyAfterSync
   }

@@ -98,6 +98,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
       if (settings.durability === 'scratch') this.#scratchIds.add(id)
       else kept.push(id)
     }
+    for (const id of kept) if (this.folder.isLingering(id)) await this.#forgetFormer(id)
     const make = (sequence: number): void => {
       for (const { id } of logs) this.#makeLog(id)
       if (kept.length > 0) this.folder.dirtyAt(sequence)
@@ -112,6 +113,13 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
       for (const { id } of logs) this.#scratchIds.delete(id)
       throw error
     }
+  }
+
+  /** A log of this id was deleted: nothing of it may be found in the one that is made now. */
+  async #forgetFormer(id: LogId): Promise<void> {
+    this.#world.disk.removeFolder(this.#folderOf(id))
+    this.folder.release(id)
+    await this.folder.sync()
   }
 
   #makeLog(id: LogId): void {

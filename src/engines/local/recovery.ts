@@ -46,20 +46,21 @@ export function digest(checkpoint: Checkpoint | undefined, replay: Replay | unde
   for (const [id, { start, synced }] of checkpoint?.logs ?? []) logs.set(id, { ...nothingPromised(), start, synced })
   for (const { sequence, parts } of replay?.entries ?? []) {
     for (const part of parts) {
-      if (part.kind === 'delete') deleted.add(part.id)
-      else if (part.kind === 'create') created.add(part.id)
-      else {
+      if (part.kind === 'delete') {
+        logs.delete(part.id)
+        created.delete(part.id)
+        deleted.add(part.id)
+      } else if (part.kind === 'create') {
+        // A log whose making was taken back may be made again under its id: what is there since then is its own.
+        deleted.delete(part.id)
+        created.add(part.id)
+      } else if (!deleted.has(part.id)) {
         const promised = logs.get(part.id) ?? nothingPromised()
         logs.set(part.id, promised)
         promised.since = Math.min(promised.since, sequence)
         addPart(promised, part, sequence)
       }
     }
-  }
-  // Ids are never given twice: a delete is the last word, wherever in the journal it stands.
-  for (const id of deleted) {
-    logs.delete(id)
-    created.delete(id)
   }
   return { created, deleted, logs }
 }
