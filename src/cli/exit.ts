@@ -6,7 +6,7 @@ export const exitCodes = {
   ok: 0,
   /** What was asked could not be done. */
   failure: 1,
-  /** The command line itself is wrong. */
+  /** The command line is wrong, or the configuration: nothing was tried. */
   usage: 2,
   /** The topic, group, partition or file named does not exist. */
   notFound: 3,

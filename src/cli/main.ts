@@ -14,7 +14,7 @@ function commandLine(): Command {
     .description("One durable log that is a Kafka to Kafka's clients.")
     .version(version)
     .exitOverride()
-    .showHelpAfterError('(odradek --help lists what there is)')
+    .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
     .addHelpText(
       'after',
       '\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 exists already, 5 no broker answers.',
@@ -26,6 +26,16 @@ function commandLine(): Command {
   addGroups(program)
   addInspect(program)
   return program
+}
+
+/** What commander says of a wrong command line, as every other failure is said: one line, and what to do. */
+const usageLine = (text: string): string => {
+  const said = text
+    .trim()
+    .replaceAll('\n', ' ')
+    .replace(/^error: /, '')
+    .replace(/\.$/, '')
+  return `odradek: ${said}; odradek --help lists what there is\n`
 }
 
 function addServe(program: Command): void {

@@ -1,6 +1,6 @@
 // odradek serve: configuration to a running broker to its orderly end.
 // Promises: one ready line with real addresses; SIGTERM and SIGINT answer what is in flight, sync and exit 0; what
-// prevents a start is one line each on stderr and exit 1.
+// prevents a start is one line each on stderr, and exit 1; of a wrong configuration exit 2.
 // Does not know: the broker. startBroker composes it.
 
 import { relative, resolve } from 'node:path'
@@ -35,7 +35,7 @@ export interface ServeFlags {
 
 export async function serve(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<void> {
   const config = await readConfig(flags, env)
-  if ('problems' in config) throw new CommandFailure(config.problems.join('\n'))
+  if ('problems' in config) throw new CommandFailure(config.problems.join('\n'), exitCodes.usage)
   let broker: RunningBroker
   try {
     broker = await startBroker(config)
