@@ -226,17 +226,34 @@ export class Partition implements Log {
   }
 
   async findTime(timestampMs: number): Promise<Offset | undefined> {
-    const found = await findTime(this.chain, this.start, timestampMs)
-    if (found !== undefined) return found
-    for (const batch of this.tail.from(this.chain.next)) {
-      if (maxTimestampAt(batch, 0) >= timestampMs) return this.#clamp(baseOffsetAt(batch, 0))
+    let { start } = this
+    for (;;) {
+      const reached = this.chain.next
+      const found = await findTime(this.chain, start, timestampMs)
+      if (found !== undefined) return this.#clamp(found)
+      if (this.tail.base > reached) {
+        // Written while the files were searched, and let go of: the search goes on where it ended.
+        start = reached
+        continue
+      }
+      for (const batch of this.tail.from(reached)) {
+        if (maxTimestampAt(batch, 0) >= timestampMs) return this.#clamp(baseOffsetAt(batch, 0))
+      }
+      return undefined
     }
-    return undefined
   }
 
   async findMaxTime(): Promise<Offset | undefined> {
-    let best = await findMaxTime(this.chain, this.start)
-    for (const batch of this.tail.from(this.chain.next)) {
+    let { start } = this
+    let reached = this.chain.next
+    let best = await findMaxTime(this.chain, start)
+    while (this.tail.base > reached) {
+      start = reached
+      reached = this.chain.next
+      const later = await findMaxTime(this.chain, start)
+      if (later !== undefined && (best === undefined || later.timestampMs > best.timestampMs)) best = later
+    }
+    for (const batch of this.tail.from(reached)) {
       const timestampMs = maxTimestampAt(batch, 0)
       if (best === undefined || timestampMs > best.timestampMs)
         best = { timestampMs, base: baseOffsetAt(batch, 0) as Offset }
