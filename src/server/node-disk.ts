@@ -54,7 +54,8 @@ const kinds: Readonly<Record<string, DiskErrorKind>> = {
 export function diskError(error: unknown, path: string): DiskError {
   if (error instanceof DiskError) return error
   const { code = '', message } = error as NodeJS.ErrnoException
-  return new DiskError(kinds[code] ?? 'io', path, message)
+  // The path is said already.
+  return new DiskError(kinds[code] ?? 'io', path, message.replace(` '${path}'`, ''))
 }
 
 function attempt<T>(path: string, work: () => T): T {
