@@ -13,7 +13,7 @@ export class EncodeError extends Error {
 }
 
 /** Most array elements one message may hold. An element costs its sender a byte or two and us an object. */
-export const decodeElementsMax = 1_000_000
+const decodeElementsMax = 1_000_000
 
 /** The uuid of sixteen zero bytes, as Kafka prints it: "no uuid". */
 export const zeroUuid = 'AAAAAAAAAAAAAAAAAAAAAA'

@@ -6,7 +6,6 @@ import { assert } from './assert.ts'
 
 export const KiB = 1024
 export const MiB = 1024 * KiB
-export const GiB = 1024 * MiB
 
 /** Largest request frame a Kafka client may send (Kafka's socket.request.max.bytes). */
 export const kafkaFrameBytesMax = 100 * MiB

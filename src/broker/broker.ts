@@ -40,7 +40,7 @@ export interface BrokerConfig {
   readonly advertisedListeners?: string
   /** What an acknowledgement promises for topics that do not say; default commit. */
   readonly durability?: 'commit' | 'os'
-  /** Broker settings by Kafka's names (broker-settings.ts), judged with judgeSettings. */
+  /** Broker settings by Kafka's names (settings/broker-settings.ts), judged before anything opens. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>
   /** Who may do what; default: everybody everything. */
   readonly access?: Access
@@ -53,14 +53,6 @@ export interface Broker {
   session(identity: SessionIdentity): Session
   /** Waits for what is under way and keeps what the next start would have to redo. The store stays its owner's. */
   close(): Promise<void>
-}
-
-/** One line a setting that cannot be: for whoever reads a configuration before it opens anything. */
-export function judgeSettings(said: Readonly<Record<string, string | number | boolean>>): readonly string[] {
-  return Object.entries(said).flatMap(([name, value]) => {
-    const wrong = judgeBrokerSetting(name, String(value))
-    return wrong === undefined ? [] : [`${name}=${String(value)}: ${wrong}`]
-  })
 }
 
 /** A configuration that no broker can start on. */
@@ -177,7 +169,10 @@ function clusterView(
 
 function givenSettings(config: BrokerConfig): ReadonlyMap<string, string> {
   const said = { ...(config.durability === undefined ? {} : { durability: config.durability }), ...config.settings }
-  const problems = judgeSettings(said)
+  const problems = Object.entries(said).flatMap(([name, value]) => {
+    const wrong = judgeBrokerSetting(name, String(value))
+    return wrong === undefined ? [] : [`${name}=${String(value)}: ${wrong}`]
+  })
   if (problems.length > 0) throw new SettingError(problems.join('; '))
   return normaliseBrokerSettings(said)
 }

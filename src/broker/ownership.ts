@@ -2,7 +2,7 @@
 // Promises: the row's shape is that of a table of many nodes.
 // Does not know: logs; leases and other nodes come later.
 
-export interface Owner {
+interface Owner {
   readonly nodeId: number
   /** Rises when the ownership passes to another node; never yet. */
   readonly epoch: number

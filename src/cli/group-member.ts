@@ -4,11 +4,15 @@
 // Does not know: fetching, what is done with records.
 
 import type { Timer } from '../base/world.ts'
-import { Reader, Writer } from '../base/bytes.ts'
-import { codecFor } from '../base/schema-compose.ts'
+import { DecodeError } from '../base/bytes.ts'
 import { apis, type AnyApi } from '../wire/kafka/api-table.ts'
 import type { InputOf, ValueOf } from '../base/schema.ts'
-import { ConsumerProtocolAssignment, ConsumerProtocolSubscription } from '../wire/kafka/messages/consumer-protocol.ts'
+import {
+  decodeAssignment,
+  decodeSubscription,
+  encodeAssignment,
+  encodeSubscription,
+} from '../wire/kafka/messages/consumer-protocol.ts'
 import { byTopic, type KafkaClient, type TopicPartition } from './kafka-client.ts'
 import { CommandFailure } from './exit.ts'
 import { errorCodes, isPassing, kafkaFailure } from './kafka-errors.ts'
@@ -96,9 +100,7 @@ export class GroupMember {
   }
 
   private subscription(): Buffer {
-    return encoded(protocolVersion, (writer) =>
-      codecFor(ConsumerProtocolSubscription, protocolVersion).encode(writer, { topics: this.topics }),
-    )
+    return encodeSubscription(protocolVersion, { topics: this.topics })
   }
 
   private async assignAll(
@@ -110,11 +112,9 @@ export class GroupMember {
     const partitionsOf = new Map(topics.map(({ name, partitions }) => [name ?? '', partitions.length]))
     return [...assignRanges(subscriptions, partitionsOf)].map(([memberId, share]) => ({
       memberId,
-      assignment: encoded(protocolVersion, (writer) =>
-        codecFor(ConsumerProtocolAssignment, protocolVersion).encode(writer, {
-          assignedPartitions: [...share].map(([topic, partitions]) => ({ topic, partitions })),
-        }),
-      ),
+      assignment: encodeAssignment(protocolVersion, {
+        assignedPartitions: [...share].map(([topic, partitions]) => ({ topic, partitions })),
+      }),
     }))
   }
 
@@ -210,25 +210,22 @@ export class GroupMember {
   }
 }
 
-/** The consumer protocol's own bytes: a version, then the message of it. */
-function encoded(version: number, write: (writer: Writer) => void): Buffer {
-  const writer = new Writer()
-  writer.int16(version)
-  write(writer)
-  return Buffer.concat(writer.finish())
-}
-
 function topicsIn(metadata: Buffer): readonly string[] {
-  const reader = new Reader(metadata)
-  const version = Math.min(reader.int16(), ConsumerProtocolSubscription.valid[1])
-  return codecFor(ConsumerProtocolSubscription, version).decode(reader).topics
+  return saidByMember('a subscription', () => decodeSubscription(metadata)).topics
 }
 
 export function partitionsIn(assignment: Buffer): TopicPartition[] {
   if (assignment.length === 0) return []
-  const reader = new Reader(assignment)
-  const version = Math.min(reader.int16(), ConsumerProtocolAssignment.valid[1])
-  if (version < 0) throw new CommandFailure('the group leader sent an assignment that cannot be read')
-  const { assignedPartitions } = codecFor(ConsumerProtocolAssignment, version).decode(reader)
+  const { assignedPartitions } = saidByMember('an assignment', () => decodeAssignment(assignment))
   return assignedPartitions.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, partition })))
+}
+
+/** What another member wrote, or its fault said plainly. */
+function saidByMember<T>(what: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error
+    throw new CommandFailure(`a member of the group sent ${what} that cannot be read`)
+  }
 }

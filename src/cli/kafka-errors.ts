@@ -65,8 +65,6 @@ export const errorCodes = {
   groupIdNotFound: 69,
 } as const
 
-export const errorName = (code: number): string => known[code]?.name ?? `error ${code}`
-
 /** `what` failed with this code: the line a person reads, in the broker's own words where it has some. */
 export function kafkaFailure(what: string, code: number, brokerSays?: string | null): CommandFailure {
   const {

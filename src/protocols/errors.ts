@@ -146,11 +146,11 @@ export const kafkaErrors = {
 export type KafkaErrorName = keyof typeof kafkaErrors
 
 /** What a refusal is called by each protocol. One column a protocol. */
-export interface RefusalAnswer {
+interface RefusalAnswer {
   readonly kafka: KafkaErrorName
 }
 
-export const refusalAnswers = {
+const refusalAnswers = {
   // topics and partitions
   unknownTopic: { kafka: 'UNKNOWN_TOPIC_OR_PARTITION' },
   unknownTopicId: { kafka: 'UNKNOWN_TOPIC_ID' },
@@ -217,7 +217,7 @@ export const refusalAnswers = {
 export type KafkaScope = 'topic' | 'group' | 'cluster'
 
 /** The code a Kafka client is told. `scope` matters for the two refusals that Kafka names by resource. */
-export function kafkaErrorName(refused: RefusalName, scope: KafkaScope = 'topic'): KafkaErrorName {
+function kafkaErrorName(refused: RefusalName, scope: KafkaScope = 'topic'): KafkaErrorName {
   if (refused === 'notAllowed' && scope === 'group') return 'GROUP_AUTHORIZATION_FAILED'
   if (refused === 'notAllowed' && scope === 'cluster') return 'CLUSTER_AUTHORIZATION_FAILED'
   // Retriable for a group's client: it looks the coordinator up again, and finds the one that comes back.

@@ -91,7 +91,7 @@ export interface ConfigProblems {
   readonly problems: readonly string[]
 }
 
-export const problem = ({ as, text }: Said, allowed: string): string =>
+const problem = ({ as, text }: Said, allowed: string): string =>
   `${as}: ${JSON.stringify(text)} is not allowed; it must be ${allowed}`
 
 /** The layers, strongest first, over the defaults. All values are judged, also those that a stronger one hides. */

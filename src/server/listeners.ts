@@ -21,7 +21,7 @@ export interface OpenListener {
 }
 
 /** Most connections of one listener: each costs a file descriptor and a few KiB. */
-export const connectionsMax = 10_000
+const connectionsMax = 10_000
 
 export async function openListener(
   world: World,

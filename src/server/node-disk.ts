@@ -51,7 +51,7 @@ const kinds: Readonly<Record<string, DiskErrorKind>> = {
   EROFS: 'denied',
 }
 
-export function diskError(error: unknown, path: string): DiskError {
+function diskError(error: unknown, path: string): DiskError {
   if (error instanceof DiskError) return error
   const { code = '', message } = error as NodeJS.ErrnoException
   // The path is said already.

@@ -14,7 +14,7 @@ import { addMember, newGroup, rebalanceTimeoutMs, topicsOf, type Group } from '.
 import { readStored, writeStored } from '../stored.ts'
 
 /** Names of a group in its vhost, as the keys of groups and offsets begin. */
-export const groupKeyTable = message(versions(0, 0), { vhost: string(), group: string() })
+const groupKeyTable = message(versions(0, 0), { vhost: string(), group: string() })
 const groupKey = codecFor(groupKeyTable, 0)
 
 const storedGroup = message(versions(0, 0), {

@@ -25,7 +25,7 @@ import { GroupCoordinator } from './coordinator.ts'
 /** All promises that can go on have gone on. */
 export const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-export class StageClock implements Clock {
+class StageClock implements Clock {
   ms = 0
   readonly startMs: number
   #timers: { readonly atMs: number; readonly task: () => void }[] = []
@@ -66,7 +66,7 @@ interface Waiting {
 }
 
 /** One machine log's store. Appends commit at once, or wait for commit() and refuse() while `holds`. */
-export class StageStore {
+class StageStore {
   holds = false
   readonly #batches: { readonly batch: Buffer; readonly next: number }[] = []
   readonly #waiting: Waiting[] = []
@@ -144,7 +144,7 @@ export interface Parked<T> {
 export const topicIdOf = (name: string): TopicId =>
   createHash('sha256').update(name).digest().subarray(0, 16).toString('base64url') as TopicId
 
-export class StageDirectory implements TopicDirectory {
+class StageDirectory implements TopicDirectory {
   readonly topics = new Map<string, TopicView>()
   add(name: string, partitions = 4, idOf = name): TopicView {
     const topic = { name, id: topicIdOf(idOf), partitions }

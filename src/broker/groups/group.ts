@@ -154,7 +154,7 @@ export function parkJoin(group: Group, member: Member, ticket: Ticket, step: Ste
   group.joiningCount++
 }
 
-export function answerJoin(group: Group, member: Member, outcome: Joined | JoinRefusal, step: Step): void {
+function answerJoin(group: Group, member: Member, outcome: Joined | JoinRefusal, step: Step): void {
   if (member.joining === undefined) return
   step.answers.push({ kind: 'join', ticket: member.joining, outcome })
   member.joining = undefined

@@ -2,13 +2,14 @@
 // Promises: nothing is accepted and ignored: a row is honoured, or true on one node as it stands, or refuses a change.
 // Does not know: who set them (catalog.ts) nor how they are shown (setting-desk.ts).
 
+import { batchBytesMax } from '../../base/limits.ts'
 import { longMax, type SettingRule } from './setting-values.ts'
 
 /**
  * honoured: the broker does it. true: nothing is to be done on one node, whatever the value. fixed: only the default
  * is true here, any other value is refused.
  */
-export type SettingClass = 'honoured' | 'true' | 'fixed'
+type SettingClass = 'honoured' | 'true' | 'fixed'
 
 export interface TopicSettingRow extends SettingRule {
   readonly name: string
@@ -190,7 +191,7 @@ const recordRows: readonly TopicSettingRow[] = [
     ...honoured,
     type: 'int',
     min: 0,
-    byDefault: '1048588',
+    byDefault: String(batchBytesMax),
     documentation: 'The largest record batch taken, in bytes, as it is sent (compressed, its head included).',
   },
   {
