@@ -56,8 +56,13 @@ export class JournalQueue {
     if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
     return new Promise((resolve, reject) => {
       const done = (sequence: number): void => {
-        committed(sequence)
-        resolve()
+        // What fails here is this promise's alone: the entry is on the medium, and others wait for it too.
+        try {
+          committed(sequence)
+          resolve()
+        } catch (error) {
+          reject(error)
+        }
       }
       this.#controls.push({ parts, resolve: done, reject })
       this.pump()

@@ -100,7 +100,10 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     }
     for (const id of kept) if (this.folder.isLingering(id)) await this.#forgetFormer(id)
     const make = (sequence: number): void => {
-      for (const { id } of logs) this.#makeLog(id)
+      this.#makeLogs(
+        logs.map(({ id }) => id),
+        sequence,
+      )
       if (kept.length > 0) this.folder.dirtyAt(sequence)
     }
     if (kept.length === 0) return make(0)
@@ -122,9 +125,16 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     await this.folder.sync()
   }
 
-  #makeLog(id: LogId): void {
-    this.#opened.ids.add(id)
-    this.#world.disk.makeFolder(this.#folderOf(id))
+  /** All or none: where the disk has no room for a folder, those made before it go again. */
+  #makeLogs(ids: readonly LogId[], sequence: number): void {
+    try {
+      for (const id of ids) this.#world.disk.makeFolder(this.#folderOf(id))
+    } catch (error) {
+      for (const id of ids) this.#world.disk.removeFolder(this.#folderOf(id))
+      this.folder.dirtyAt(sequence)
+      throw appendFailure(error)
+    }
+    for (const id of ids) this.#opened.ids.add(id)
   }
 
   #folderOf(id: LogId): string {
@@ -410,9 +420,14 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     const { journal, chains, segments } = this.#opened
     if (this.#fatal === undefined) {
       await this.#syncBeforeEnd([...chains].filter(([, chain]) => chain.syncFailure === undefined))
-      await this.folder.sync()
-      const low = this.#checkpointer.low()
-      await this.writeCheckpoint(low, low === journal.nextSequence)
+      try {
+        await this.folder.sync()
+        const low = this.#checkpointer.low()
+        await this.writeCheckpoint(low, low === journal.nextSequence)
+      } catch (error) {
+        // The one before still holds: the next start reads more of the journal.
+        this.#world.trace.warn('no checkpoint at the end', { why: String(error) })
+      }
     }
     for (const partition of this.#open.values()) this.#end(partition, closed('the store is closed'))
     this.#writer.close()

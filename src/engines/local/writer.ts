@@ -28,6 +28,7 @@ export class Writer {
   /** Logs with something in their queue that can go on. */
   readonly #active = new Set<Partition>()
   #isScheduled = false
+  #isEnding = false
   #appends = 0
   #idle: (() => void)[] = []
   #retry: Timer | undefined
@@ -90,8 +91,10 @@ export class Writer {
     })
   }
 
-  /** Resolves when nothing is on its way any more, save what waits for a reopen. */
+  /** Nothing is taken any more. Resolves when nothing is on its way, save what the journal keeps for the next start. */
   idle(): Promise<void> {
+    this.#isEnding = true
+    for (const partition of this.#active) this.#afterAdvance(partition)
     if (this.#isIdle()) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push(resolve))
   }
@@ -159,7 +162,9 @@ export class Writer {
     if (partition.isBusy) return
     const first = partition.queue[0]
     // A failed log keeps what the journal promised until it is reopened: nobody waits for that.
-    const isParked = partition.failed && (first === undefined || first.state === 'committed')
+    // So does, at the end, one that the disk has no room for: the next start writes it.
+    const isLeft = partition.failed || (this.#isEnding && partition.isStuck)
+    const isParked = isLeft && (first === undefined || first.state === 'committed')
     if (first === undefined || isParked) this.#active.delete(partition)
   }
 
@@ -223,6 +228,7 @@ export class Writer {
     if (failure.kind !== 'full') return this.failLog(partition, failure)
     // Promised already, only the segment has no room: readers have it from memory, and it is tried again.
     partition.isStuck = true
+    this.refuseWaiting(partition, failure)
     this.#world.trace.warn('disk full', { log: partition.id })
     this.#retry ??= this.#world.clock.after(stuckRetryMs, () => this.#retryStuck())
   }
