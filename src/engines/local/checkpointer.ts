@@ -41,9 +41,10 @@ export class Checkpointer {
   nudge(isWanted = false): void {
     this.#isWanted ||= isWanted
     if (this.#running !== undefined || this.#isStopped) return
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined
-    })
+    // A placeholder until the first await: no step may begin a second run.
+    this.#running = Promise.resolve()
+    const running = this.#run()
+    this.#running = running
   }
 
   /** No more work is begun; resolves when the work under way has ended. */
@@ -62,6 +63,8 @@ export class Checkpointer {
     }
     const wasWanted = this.#isWanted
     this.#isWanted = false
+    // From here on a nudge begins the next run: whoever is told of room may want more of it at once.
+    this.#running = undefined
     if (wasWanted && !this.#isStopped && (this.#isRecycled || !this.#isPending)) this.#host.onRoom(this.#isRecycled)
   }
 

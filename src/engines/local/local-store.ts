@@ -291,8 +291,9 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
 
   onRoom(isRecycled: boolean): void {
     // Held by logs that cannot be synced: it stays full until they are reopened or deleted.
-    if (!isRecycled) this.#queue.refuse(new AppendFailure('full', 'the journal is full'), true)
-    this.#writer.pump()
+    if (isRecycled) return this.#writer.pump()
+    this.#queue.refuse(new AppendFailure('full', 'the journal is full'), true)
+    this.#writer.retryLater()
   }
 
   onJournalIdle(): void {

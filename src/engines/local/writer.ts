@@ -230,6 +230,11 @@ export class Writer {
     partition.isStuck = true
     this.refuseWaiting(partition, failure)
     this.#world.trace.warn('disk full', { log: partition.id })
+    this.retryLater()
+  }
+
+  /** What could not go on for want of room is tried again after a while. */
+  retryLater(): void {
     this.#retry ??= this.#world.clock.after(stuckRetryMs, () => this.#retryStuck())
   }
 
