@@ -25,6 +25,8 @@ const settlePauseMs = 200
 export const earliest = -2
 export const latest = -1
 
+const startOne = 'start a broker with "odradek serve", or say where one is with --kafka HOST:PORT'
+
 export class KafkaClient {
   readonly clock: Clock
   private readonly bootstrap: readonly Address[]
@@ -51,14 +53,14 @@ export class KafkaClient {
     return new KafkaClient(addresses, clock)
   }
 
-  private async connection(address: Address): Promise<KafkaConnection> {
+  private async connection(address: Address, advice = startOne): Promise<KafkaConnection> {
     const name = printAddress(address)
     const known = this.open.get(name)
     if (known !== undefined) {
       const connection = await known.catch(() => undefined)
       if (connection !== undefined && !connection.isLost) return connection
     }
-    const fresh = KafkaConnection.open(address, this.clock)
+    const fresh = KafkaConnection.open(address, this.clock, advice)
     this.open.set(name, fresh)
     return fresh
   }
@@ -78,7 +80,9 @@ export class KafkaClient {
 
   async node(id: number): Promise<KafkaConnection> {
     const address = this.nodes.get(id)
-    return address === undefined ? this.any() : this.connection(address)
+    if (address === undefined) return this.any()
+    const sender = this.bootstrap.map(printAddress).join(',')
+    return this.connection(address, `${sender} sends its clients there: check what it advertises`)
   }
 
   /** Topics by name, or all of them; never makes one. */

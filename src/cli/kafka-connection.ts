@@ -44,16 +44,14 @@ export class KafkaConnection {
     socket.onClose(() => this.lose('closed the connection'))
   }
 
-  static async open(address: Address, clock: Clock): Promise<KafkaConnection> {
+  /** `advice`: what to do when nothing answers there. */
+  static async open(address: Address, clock: Clock, advice: string): Promise<KafkaConnection> {
     let socket: Dialled
     try {
       socket = await dial(address, connectTimeoutMs)
     } catch (error) {
       if (!(error instanceof NetError)) throw error
-      throw new CommandFailure(
-        `${error.message}; start a broker with "odradek serve", or say where one is with --kafka HOST:PORT`,
-        exitCodes.unreachable,
-      )
+      throw new CommandFailure(`${error.message}; ${advice}`, exitCodes.unreachable)
     }
     const connection = new KafkaConnection(socket, address, clock)
     await connection.negotiate()

@@ -126,7 +126,7 @@ function greeting(broker: RunningBroker, config: Config): string {
   return [
     `Odradek ${version} is ready after ${Math.round(nodeClock().monotonicMs())} ms.`,
     '',
-    `  Kafka clients  ${broker.kafka.address}`,
+    `  Kafka clients  ${broker.kafka.address}${config.advertise === undefined ? '' : `, advertised as ${config.advertise}`}`,
     `  Data           ${data}`,
     ...(broker.dataPath === undefined ? [] : [`  Durability     ${durabilityMeans[config.durability]}`]),
     '',

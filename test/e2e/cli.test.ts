@@ -191,6 +191,20 @@ test('several addresses: the first that answers is enough', async () => {
   expect(ended).toMatchObject({ code: 0, err: '' })
 })
 
+test('an advertised address where nobody is: the line says who sent us there', async () => {
+  const lost = await startBroker({ advertise: '127.0.0.1:1', logLevel: 'error' })
+  try {
+    const { code, err } = await odradek(['topics', 'create', 't', '--kafka', lost.kafka.address])
+    const why = `${lost.kafka.address} sends its clients there: check what it advertises`
+    expect({ code, err }).toEqual({
+      code: 5,
+      err: `odradek: 127.0.0.1:1 refuses connections: nothing listens there; ${why}\n`,
+    })
+  } finally {
+    await lost.close()
+  }
+})
+
 test('nobody there is 5, wrong usage is 2, each in a line', async () => {
   const nobody = await odradek(['topics', 'list', '--kafka', '127.0.0.1:1'])
   expect(nobody).toEqual({
