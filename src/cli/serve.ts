@@ -5,7 +5,7 @@
 
 import { relative, resolve } from 'node:path'
 import { isLoopback, printAddress } from '../server/address.ts'
-import type { Said } from '../server/broker-settings.ts'
+import type { Said } from '../server/setting-problems.ts'
 import {
   composeConfig,
   layerOfEnvironment,

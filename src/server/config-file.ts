@@ -5,7 +5,7 @@
 import * as v from 'valibot'
 import { LineCounter, parseDocument } from 'yaml'
 import { DiskError, type Disk } from '../base/world.ts'
-import type { Said } from './broker-settings.ts'
+import type { Said } from './setting-problems.ts'
 import { options, optionByKey, type ConfigProblems, type Layer, type OptionName } from './config.ts'
 
 const scalar = v.union([v.string(), v.number(), v.boolean()], 'a text, a number or true/false')

@@ -3,7 +3,7 @@
 // Does not know: argv and files; layers are made by hand here (config-file.test.ts has the file).
 
 import { expect, test } from 'vitest'
-import type { Said } from './broker-settings.ts'
+import type { Said } from './setting-problems.ts'
 import {
   composeConfig,
   embeddedDefaults,

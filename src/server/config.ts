@@ -5,7 +5,7 @@
 // by the broker's own table.
 
 import { parseAddress } from './address.ts'
-import { settingProblems, type Said } from './broker-settings.ts'
+import { settingProblems, type Said } from './setting-problems.ts'
 
 export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
 
