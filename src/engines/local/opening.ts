@@ -11,7 +11,13 @@ import { type Checkpoint, encodeCheckpoint, type LogCheckpoint, readCheckpoint }
 import { Journal } from './journal/journal.ts'
 import { journalState, readJournal, type Replay } from './journal/replay.ts'
 import { layout } from './layout.ts'
-import { defaultIndexIntervalBytes, defaultSegmentBytesMax, type LocalSettings, spareBytesMax } from './options.ts'
+import {
+  defaultIndexIntervalBytes,
+  defaultSegmentBytesMax,
+  type LocalSettings,
+  recoveriesAtOnce,
+  spareBytesMax,
+} from './options.ts'
 import { digest, nothingPromised, type Promised, recoverChain } from './recovery.ts'
 import type { SegmentWorld } from './segment.ts'
 import type { SegmentChain } from './segment-chain.ts'
@@ -94,11 +100,21 @@ async function recoverLogs(
   for (const id of created) disk.makeFolder(layout.log(path, id))
   if (created.size > 0 || deleted.size > 0) await disk.syncFolder(layout.logs(path))
   for (const { name, isFolder } of disk.list(layout.logs(path))) if (isFolder) opened.ids.add(name as LogId)
+  const changed: (readonly [LogId, Promised])[] = []
   for (const [id, promised] of logs) {
     if (!opened.ids.has(id)) {
       opened.damaged.set(id, { error: new CorruptLog(`${layout.log(path, id)} is missing`), since: promised.since })
       opened.ids.add(id)
-    } else if (promised.since < Infinity) await recoverLog(world, path, opened, id, promised)
+    } else if (promised.since < Infinity) changed.push([id, promised])
+  }
+  // Several at once: a start with a cold page cache waits for the disk.
+  const recoverNext = async (): Promise<void> => {
+    for (let next = changed.pop(); next !== undefined; next = changed.pop()) {
+      await recoverLog(world, path, opened, ...next)
+    }
+  }
+  await Promise.all(Array.from({ length: recoveriesAtOnce }, recoverNext))
+  for (const [id, promised] of logs) {
     const { start, synced } = promised
     const bytes = opened.chains.get(id)?.bytes ?? checkpoint?.logs.get(id)?.bytes ?? 0
     opened.closed.set(id, { start, synced, bytes })

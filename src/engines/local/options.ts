@@ -79,3 +79,5 @@ export const defaultIndexIntervalBytes = 4 * KiB
 export const closeSyncMsMax = 800
 /** As many as Node's pool has threads: nothing else waits for them any more. */
 export const closeSyncsAtOnce = 4
+/** Logs that a start recovers at once. */
+export const recoveriesAtOnce = 8

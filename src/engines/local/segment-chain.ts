@@ -153,7 +153,12 @@ export class SegmentChain {
     const { active } = this
     if (active.bytes === 0) return
     const head = Buffer.alloc(batchHeadBytes)
-    await this.#world.slots.use(active.slot).read(head, 0)
+    const file = this.#world.slots.hold(active.slot)
+    try {
+      await file.read(head, 0)
+    } finally {
+      this.#world.slots.release(active.slot)
+    }
     const timestampMs = maxTimestampAt(head, 0)
     active.bornMs = timestampMs >= 0 ? Math.min(timestampMs, nowMs) : nowMs
   }
