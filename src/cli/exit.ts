@@ -30,3 +30,9 @@ export class CommandFailure extends Error {
     this.code = code
   }
 }
+
+/** All that failed, in one: the first one's exit code. */
+export function throwAll(failures: readonly CommandFailure[]): void {
+  const first = failures[0]
+  if (first !== undefined) throw new CommandFailure(failures.map(({ message }) => message).join('\n'), first.code)
+}

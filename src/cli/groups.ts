@@ -5,14 +5,13 @@
 import { apis } from '../wire/kafka/api-table.ts'
 import type { DescribeGroupsResponse } from '../wire/kafka/messages/groups.ts'
 import { instant, usage, wholeNumber, withClient, type KafkaFlags } from './command.ts'
-import { CommandFailure, exitCodes } from './exit.ts'
+import { CommandFailure, exitCodes, throwAll } from './exit.ts'
 import { partitionsIn } from './group-member.ts'
 import { committedOffsets, groupOffsets, type GroupOffset } from './group-offsets.ts'
 import { byTopic, earliest, keyOf, latest, type KafkaClient, type TopicPartition } from './kafka-client.ts'
 import { errorCodes, kafkaFailure } from './kafka-errors.ts'
 import { say, sayJson } from './output.ts'
 import { durationText, table } from './table.ts'
-import { throwAll } from './topics.ts'
 
 type GroupDescription = DescribeGroupsResponse['groups'][number]
 

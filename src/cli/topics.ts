@@ -4,7 +4,7 @@
 
 import { apis } from '../wire/kafka/api-table.ts'
 import { pairs, wholeNumber, withClient, type KafkaFlags } from './command.ts'
-import { CommandFailure } from './exit.ts'
+import { throwAll, type CommandFailure } from './exit.ts'
 import { earliest, latest, type KafkaClient, type TopicMetadata } from './kafka-client.ts'
 import { kafkaFailure } from './kafka-errors.ts'
 import { say, sayJson } from './output.ts'
@@ -81,12 +81,6 @@ export function deleteTopics(names: readonly string[], flags: KafkaFlags): Promi
     }
     throwAll(failures)
   })
-}
-
-/** All that failed, in one: the first one's exit code. */
-export function throwAll(failures: readonly CommandFailure[]): void {
-  const first = failures[0]
-  if (first !== undefined) throw new CommandFailure(failures.map(({ message }) => message).join('\n'), first.code)
 }
 
 interface PartitionReport {
