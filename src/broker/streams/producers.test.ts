@@ -195,7 +195,8 @@ function shortMemory(one: Subject): Subject {
 test.each(breaks)('the model finds it when %s', (_, broken) => {
   const found = fc.check(
     fc.property(steps, (run) => compare(broken(subject()), model(), run)),
-    { numRuns: 1000 },
+    // One seed: whether a rare break is found must not depend on the day.
+    { numRuns: 5000, seed: 1, endOnFailure: true },
   )
   expect(found.failed).toBe(true)
 })

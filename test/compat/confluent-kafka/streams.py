@@ -3,6 +3,8 @@
 # Does not know: groups of several members, administration.
 
 import os
+import subprocess
+import sys
 import time
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, TopicPartition
@@ -26,6 +28,14 @@ def example():
     got = read_all(where, 3)
     equal([(message.key(), message.value()) for message in got], [(b"user_123", b"login"), (b"user_123", b"click"), (b"user_123", b"logout")], "messages")
     equal([message.offset() for message in got], [0, 1, 2], "offsets")
+
+
+@check("the example's own file runs as it stands")
+def example_file():
+    file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../examples/user-activity-producer.py")
+    ended = subprocess.run([sys.executable, file, ADDRESS], capture_output=True, text=True, timeout=50)
+    equal(ended.returncode, 0, f"exit code ({ended.stderr})")
+    equal(ended.stdout.startswith("stored in user_activity, partition 0, offset "), True, ended.stdout)
 
 
 for level in ("0", "1", "all"):
