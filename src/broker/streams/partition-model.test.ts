@@ -280,7 +280,8 @@ const breaks: readonly (readonly [string, () => StubStore])[] = [
 test.each(breaks)('the test is red when %s', async (_, broken) => {
   const found = await fc.check(
     fc.asyncProperty(steps, (run) => play(broken(), run)),
-    { numRuns: 150, endOnFailure: true },
+    // One seed: whether a rare break is found must not depend on the day.
+    { numRuns: 600, seed: 1, endOnFailure: true },
   )
   expect(found.failed).toBe(true)
 })
