@@ -76,7 +76,7 @@ export const spareBytesMax = 16 * MiB
 export const defaultSegmentBytesMax = 1024 * MiB
 export const defaultIndexIntervalBytes = 4 * KiB
 /** A close syncs segments for no longer than this, so that a process ends within the patience of those who stop it. */
-export const closeSyncMsMax = 800
+export const closeSyncMsMax = 300
 /** As many as Node's pool has threads: nothing else waits for them any more. */
 export const closeSyncsAtOnce = 4
 /** Logs that a start recovers at once. */
