@@ -14,8 +14,8 @@ export const batchHeadBytes = 61
 /** baseOffset and length come before what the length field counts. */
 export const batchLengthOverhead = 12
 
-export const noProducerId = -1
-export const noSequence = -1
+const noProducerId = -1
+const noSequence = -1
 
 export type CompressionName = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 const codecs: readonly CompressionName[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
@@ -57,7 +57,7 @@ export function writeInt64(buffer: Buffer, value: number, at: number): void {
 
 export const baseOffsetAt = (buffer: Buffer, at: number): number => readInt64(buffer, at)
 export const batchBytesAt = (buffer: Buffer, at: number): number => buffer.readInt32BE(at + 8) + batchLengthOverhead
-export const leaderEpochAt = (buffer: Buffer, at: number): number => buffer.readInt32BE(at + 12)
+const leaderEpochAt = (buffer: Buffer, at: number): number => buffer.readInt32BE(at + 12)
 export const magicAt = (buffer: Buffer, at: number): number => buffer.readInt8(at + 16)
 export const attributesAt = (buffer: Buffer, at: number): number => buffer.readInt16BE(at + 21)
 export const lastOffsetDeltaAt = (buffer: Buffer, at: number): number => buffer.readInt32BE(at + 23)

@@ -1,4 +1,4 @@
-// One log in memory: segments of batches, as the buffers came.
+// One log in memory: segments of batches, each a copy of its own.
 // Promises: the port's Log; bytes are taken from and given back to one budget shared by the store.
 // Does not know: durability. Every promise ends with the process.
 
