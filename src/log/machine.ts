@@ -45,6 +45,12 @@ export interface MachineRecord {
   readonly value: Uint8Array | null
 }
 
+/** What one machine decided: part of an atomic append. */
+export interface Decision {
+  readonly machine: Machine
+  readonly records: readonly MachineRecord[]
+}
+
 /** A state machine over keyed records. apply() and reset() never fail; what may be refused is refused in its decide. */
 export interface Machine {
   /** 1–255, stored as the first byte of each key: never reused for another machine. */
@@ -53,6 +59,8 @@ export interface Machine {
   /** The live state as records; may be walked while it changes (a key may be given twice or in its newer value). */
   entries(): Iterable<MachineRecord>
   reset(): void
+  /** True: its state is ahead of the log (it decides by changing), so append() does not apply again; replay does. */
+  readonly appliesItself?: boolean
   /** Called after each (re)play, when the state is that of the log's end. */
   replayed?(): void
 }
@@ -102,10 +110,17 @@ export class MachineLog {
    * Resolves at the commit; rejects with AppendFailure, after which the decision and all later ones are forgotten.
    */
   append(machine: Machine, records: readonly MachineRecord[], alongside: readonly AppendEntry[] = []): Promise<void> {
+    return this.appendAll([{ machine, records }], alongside)
+  }
+
+  /** As append(), for several machines at once. */
+  appendAll(decisions: readonly Decision[], alongside: readonly AppendEntry[] = []): Promise<void> {
     if (this.state !== 'ready') return Promise.reject(new AppendFailure('closed', 'the machine log is not ready'))
-    assert(records.length > 0, 'an append has records')
-    const appended = this.store.append([this.entryOf(machine, records), ...alongside])
-    for (const record of records) this.applyOne(machine, record)
+    const appended = this.store.append([this.entryOf(decisions), ...alongside])
+    for (const { machine, records } of decisions) {
+      if (machine.appliesItself === true) continue
+      for (const record of records) this.applyOne(machine, record)
+    }
     return appended.then(
       () => this.rewriteWhenDue(),
       (failure: unknown) => this.forget(failure),
@@ -116,15 +131,15 @@ export class MachineLog {
     machine.apply(Buffer.from(record.key), record.value === null ? null : Buffer.from(record.value))
   }
 
-  private entryOf(machine: Machine, records: readonly MachineRecord[]): AppendEntry {
+  private entryOf(decisions: readonly Decision[]): AppendEntry {
     const timestampMs = this.world.clock.nowMs()
     const expectedEnd = this.decidedEnd
-    this.decidedEnd = offset(expectedEnd + records.length)
-    const stored: NewRecord[] = records.map((record) => ({
-      key: Buffer.concat([Buffer.of(machine.kind), record.key]),
-      value: record.value,
-      timestampMs,
-    }))
+    const stored: NewRecord[] = []
+    for (const { machine, records } of decisions)
+      for (const record of records)
+        stored.push({ key: Buffer.concat([Buffer.of(machine.kind), record.key]), value: record.value, timestampMs })
+    assert(stored.length > 0, 'an append has records')
+    this.decidedEnd = offset(expectedEnd + stored.length)
     return {
       log: this.log,
       batch: encodeBatch(stored),
@@ -218,7 +233,7 @@ export class MachineLog {
       if (this.state !== 'ready') return undefined
       const piece = pieces.next()
       if (piece.done === true) break
-      const append = this.store.append([this.entryOf(piece.value.machine, piece.value.records)])
+      const append = this.store.append([this.entryOf([piece.value])])
       append.catch(() => undefined)
       appended.push(append)
       liveBytes += piece.value.bytes

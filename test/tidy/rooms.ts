@@ -49,7 +49,7 @@ export function roomOf(path: string): string {
 }
 
 /** The broker's door: what protocols may see of it. */
-const door = ['src/broker/door.ts', 'src/broker/errors.ts']
+const door = ['src/broker/door.ts', 'src/broker/queue-door.ts', 'src/broker/errors.ts']
 /** What tools on the command line may see of the stored form. */
 const toolFiles = /^src\/log\/(batch|records|compression(-[a-z0-9]+)*)\.ts$/
 
@@ -86,7 +86,7 @@ const mayImportText: Readonly<Record<string, string>> = {
   log: 'base',
   engines: 'log and base',
   broker: 'log and base; engines come in as a Store, protocols call the door',
-  protocols: 'broker/door.ts, broker/errors.ts, its own wire room, base and the files directly in protocols/',
+  protocols: 'broker/door.ts, broker/queue-door.ts, broker/errors.ts, its own wire room, base and the files directly in protocols/',
   server: 'everything below it, never cli',
   cli: 'server, wire, and of log batch.ts, records.ts and compression.ts',
   src: 'server and what it exports the types of',

@@ -6,7 +6,15 @@
 import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
 import { forEachBatch, readBatchHead, stampLogAppendTime, type BatchHead } from '../../log/batch.ts'
-import { AppendFailure, offset, type Log, type LogId, type Offset, type Store } from '../../log/store.ts'
+import {
+  AppendFailure,
+  offset,
+  type AppendEntry,
+  type Log,
+  type LogId,
+  type Offset,
+  type Store,
+} from '../../log/store.ts'
 import type { Acks, ActiveProducer, Produced, ProduceRefusal } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import { logSettingsOf, type TopicPolicy } from '../settings/topic-policy.ts'
@@ -261,10 +269,17 @@ export class Partition {
       producers.appended(head, baseOffset, maxTimestampMs, nowMs)
       if (producers.evicted > 0) this.#host.world.trace.count('producers.evicted', producers.takeEvicted())
     }
+    this.#count(head.bytes)
+    if (this.#snapshotIsDue()) this.#snapshot(log, producers, nowMs)
+  }
+
+  #count(bytes: number): void {
     this.#batchesSinceSnapshot++
-    this.#bytesSinceSnapshot += head.bytes
-    if (this.#bytesSinceSnapshot >= snapshotEveryBytes || this.#batchesSinceSnapshot >= snapshotEveryBatches)
-      this.#snapshot(log, producers, nowMs)
+    this.#bytesSinceSnapshot += bytes
+  }
+
+  #snapshotIsDue(): boolean {
+    return this.#bytesSinceSnapshot >= snapshotEveryBytes || this.#batchesSinceSnapshot >= snapshotEveryBatches
   }
 
   /** Taken now, kept once all it tells of is committed. */
@@ -312,6 +327,43 @@ export class Partition {
       default:
         return refuse('storageFailed', `The record could not be stored: ${failure.message}`)
     }
+  }
+
+  // --- the broker's own batches (queues) ---
+
+  /** Whether entryFor() may be called now; prepare() makes it so. */
+  get isReady(): boolean {
+    const log = this.#log
+    return !this.#gone && log !== undefined && this.#producers !== undefined && this.#next === log.end && !log.failed
+  }
+
+  /** Opens the log and makes it ready for entryFor(). */
+  async prepare(policy: TopicPolicy): Promise<Refusal | undefined> {
+    while (!this.isReady) {
+      const refused = await this.#makeReady(policy)
+      if (refused !== undefined) return refused
+    }
+    return undefined
+  }
+
+  /** A batch of ours as part of an append that the caller makes in this turn, and whose outcome it tells by follow(). */
+  entryFor(batch: Buffer, offsets: number, maxTimestampMs: number): AppendEntry {
+    const log = this.#log
+    assert(log !== undefined && this.#producers !== undefined, 'a partition is ready for a batch of ours')
+    const expectedEnd = this.#next as Offset
+    this.#next += offsets
+    this.#count(batch.length)
+    return { log, batch, offsets, maxTimestampMs, epoch: log.epoch, expectedEnd }
+  }
+
+  /** The append that carries what entryFor() gave. */
+  follow(committed: Promise<void>): void {
+    this.#lastAppend = committed
+    const generation = this.#generation
+    committed.catch((failure: unknown) => void this.#failed(failure, generation))
+    const producers = this.#producers
+    if (producers !== undefined && this.#log !== undefined && this.#snapshotIsDue())
+      this.#snapshot(this.#log, producers, this.#host.world.clock.nowMs())
   }
 
   // --- the rest of a partition's life ---

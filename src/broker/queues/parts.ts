@@ -1,0 +1,201 @@
+// The parts of queues/ as they see one another: who asks whom for what.
+// Promises: interfaces only, so that no file of the folder needs to know another's insides and no circle arises.
+// Does not know: protocols, engines.
+
+import type { AppendEntry, LogId } from '../../log/store.ts'
+import type { Topic } from '../catalog.ts'
+import type { CancelReason, Receipt } from '../queue-door.ts'
+import type { Refusal } from '../errors.ts'
+import type { QueuePolicy } from './facts.ts'
+
+// --- routing ------------------------------------------------------------------------------------------------------
+
+/** What routing may look at beside names: asked only by exchanges and headers that need it. */
+export interface RoutedMessage {
+  /** Property flags and list, as published. */
+  readonly properties: Buffer
+}
+
+/** Names of queues, each once; possibly the very same array for the same question. */
+export type Destinations = readonly string[]
+
+export interface Router {
+  /** Refused: no such exchange, internal exchange. `fromBroker`: dead letters may go through internal exchanges. */
+  route(
+    vhost: string,
+    exchange: string,
+    routingKeys: readonly string[],
+    message: RoutedMessage,
+    fromBroker: boolean,
+  ): Destinations | Refusal
+}
+
+// --- ledgers ------------------------------------------------------------------------------------------------------
+
+/** A ledger by the log it is over and its number there (0: the queue's own). */
+export interface LedgerId {
+  readonly log: LogId
+  readonly number: number
+}
+
+export type ClosedReason =
+  | 'acked'
+  | 'rejected'
+  | 'expired'
+  | 'maxlen'
+  | 'deliveryLimit'
+  | 'purged'
+  | 'malformed'
+  | 'gap'
+  | 'retention'
+  | 'control'
+
+/** A run of messages of one priority level, told with the batch that holds them. */
+export interface BatchNote {
+  readonly base: number
+  readonly count: number
+  readonly level: number
+  /** The earliest time, ms since 1970, at which one of them expires by its own expiration; undefined: none does. */
+  readonly earliestExpiryMs: number | undefined
+}
+
+/**
+ * What became of each offset of one log, for one queue. An offset is ready, acquired (handed out, unsettled) or closed;
+ * offsets at or above `end` (what the log has committed) are not known yet.
+ */
+export interface LedgerPart {
+  readonly id: LedgerId
+  /** All below is closed: where the log may be trimmed. */
+  readonly floor: number
+  /** Offsets below it are known: ready, acquired or closed. */
+  readonly end: number
+  readonly ready: number
+  readonly acquired: number
+  /** The log has committed up to here; what is new is ready. `notes`: only with priorities or expirations. */
+  extend(end: number): void
+  note(note: BatchNote): void
+  /** The next offset to hand out: the highest level's lowest ready offset; undefined: nothing is ready. */
+  peek(): number | undefined
+  /** Acquires what peek gave, or any other ready offset. */
+  acquire(offset: number): void
+  /** Whether the offset was handed out before (in this run, or below the mark of the last). */
+  wasHandedOut(offset: number): boolean
+  /** How often it came back in a way that counts. */
+  deliveryCount(offset: number): number
+  /** Acquired → closed. False: it was not acquired. */
+  acknowledge(offset: number): boolean
+  /** Acquired → ready, at its place. `counts` adds to the delivery count. */
+  giveBack(offset: number, counts: boolean): void
+  /** Ready or acquired → closed. */
+  close(offset: number, reason: ClosedReason): void
+  /** Closes everything ready below `below`; answers how many. */
+  closeReady(below: number, reason: ClosedReason): number
+  /** The lowest ready offsets first, whatever their level, from `from` on. */
+  nextReady(from: number): number | undefined
+  isClosed(offset: number): boolean
+  /** Whether every offset of a stored batch is closed: such a batch may be rewritten away. */
+  isClosedThroughout(from: number, to: number): boolean
+}
+
+export interface LedgersPart {
+  /** The ledger, as the machine log says; made when new. `levels`: how many priority levels. */
+  open(id: LedgerId, start: number, levels: number): LedgerPart
+  /** In memory no more; what is stored of it stays. For queues that fell asleep. */
+  release(id: LedgerId): void
+  /** Deleted with its queue: forgotten durably (the caller appends the record with its own). */
+  forget(id: LedgerId): void
+  /** Called by ledgers when they have something to write: all of a turn is one append at its end, or with append(). */
+  /** What is dirty in any ledger and `alongside`, in one atomic append. Resolves at the commit. */
+  append(alongside: readonly AppendEntry[]): Promise<void>
+}
+
+// --- queues at run time -------------------------------------------------------------------------------------------
+
+/** A message to be stored. The object may be used again; slices are copied during the call. */
+export interface NewMessage {
+  exchange: string
+  routingKey: string
+  properties: Buffer
+  body: readonly Buffer[]
+  bodyBytes: number
+}
+
+/** What is acquired by a consumer's side: a channel, or whoever else gives messages out. */
+export interface QueueConsumer {
+  readonly tag: string
+  readonly priority: number
+  readonly noAck: boolean
+  readonly isExclusive: boolean
+  /** Whether it may be given one more now: credit, flow, and room in its socket. */
+  readonly canTake: boolean
+  /** The message is valid during the call only. With noAck the queue has closed it already. */
+  deliver(message: StoredMessage): void
+  cancelled(reason: CancelReason): void
+}
+
+/** A message read from its log. The object is used again; slices are valid during the call only. */
+export interface StoredMessage {
+  queue: QueuePart
+  offset: number
+  redelivered: boolean
+  exchange: Buffer
+  routingKey: Buffer
+  properties: Buffer
+  body: Buffer
+}
+
+/** One queue at run time. */
+export interface QueuePart {
+  readonly topic: Topic
+  readonly policy: QueuePolicy
+  readonly isDeleted: boolean
+  /** Log and ledger are open: counts are known. Opens them if need be. */
+  ready(): Promise<Refusal | undefined>
+  readonly isReady: boolean
+  /** Ready messages. Valid once ready. */
+  readonly messages: number
+  readonly unacknowledged: number
+  readonly consumers: number
+  /** Stores one message with the others of this turn. Opens the queue if need be. */
+  add(message: NewMessage): Receipt | Refusal
+  /** Several messages as entries of one atomic append, placed after all that was added before. Only when ready. */
+  entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[]
+  /** The outcome of the append that carried the entries. */
+  appended(outcome: Promise<void>): void
+  /** Resolves when all that was added before is stored or refused. */
+  settled(): Promise<void>
+  /** Registers a consumer; nothing is delivered before resume(). */
+  consume(consumer: QueueConsumer): Refusal | undefined
+  cancel(consumer: QueueConsumer): void
+  /** Something changed for its consumers: deliver what can be delivered, at the end of this turn. */
+  resume(): void
+  /** The next message for get(), acquired (or closed when noAck); undefined: empty. Slices are the caller's. */
+  take(noAck: boolean): Promise<StoredMessage | undefined | Refusal>
+  acknowledge(offset: number): void
+  giveBack(offset: number, counts: boolean): void
+  /** Dropped, or dead-lettered if the queue says where. */
+  reject(offset: number): void
+  /** Closes all ready messages. */
+  purge(): Promise<number | Refusal>
+  /** Arguments or policies changed. */
+  setPolicy(policy: QueuePolicy): void
+  /** The queue is gone: consumers are told, waiting receipts count as stored. */
+  drop(reason: CancelReason): void
+  /** Nothing under way any more; for the broker's end. */
+  close(): Promise<void>
+}
+
+/** Queues at run time, by vhost and name. */
+export interface QueuesPart {
+  find(vhost: string, name: string): QueuePart | undefined
+}
+
+/** Messages leave a queue for its dead letter exchange: one atomic append of their copies and the closing. */
+export interface DeadLettering {
+  /** The offsets are acquired and stay so until the append is decided. Never fails: retried while there is no room. */
+  deadLetter(
+    queue: QueuePart,
+    offsets: readonly number[],
+    reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit',
+  ): void
+}
