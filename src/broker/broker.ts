@@ -102,6 +102,9 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     }),
     quotas: state.quotas,
     groups: (vhost) => state.coordinator.forVhost(vhost),
+    queues: () => {
+      throw new Error('queues are not wired yet')
+    },
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }

@@ -7,17 +7,22 @@ import type { Machine, MachineRecord } from '../log/machine.ts'
 import { CorruptLog, type TopicId } from '../log/store.ts'
 import type { TopicDirectory } from './directory.ts'
 import type { TopicRef, TopicView } from './door.ts'
+import type { QueueFacts } from './queues/facts.ts'
 import { readStored, writeStored } from './stored.ts'
 import { compilePolicy, type TopicPolicy } from './settings/topic-policy.ts'
 import { topicSettings, type TopicSettingRow } from './settings/topic-settings.ts'
 
 export interface Topic extends TopicView {
   readonly vhost: string
-  /** Who made it; only Kafka clients can today. */
-  readonly origin: 'kafka'
+  /** Whose clients made it. */
+  readonly origin: 'kafka' | 'amqp'
   readonly createdAtMs: number
   readonly overrides: ReadonlyMap<string, string>
   readonly policy: TopicPolicy
+  /** What its declaration said; undefined: no queue was declared over it. */
+  readonly queue: QueueFacts | undefined
+  /** Only in memory, its logs scratch: gone with the process, and never in a record. */
+  readonly isVolatile: boolean
 }
 
 /** A topic without what follows from its settings. */
@@ -199,6 +204,8 @@ export class Catalog implements Machine, TopicDirectory {
       createdAtMs: stored.createdAtMs,
       overrides,
       policy: this.policyOf(overrides, state),
+      queue: undefined,
+      isVolatile: false,
     }
     topics.set(name, topic)
     state.byId.set(topic.id, topic)

@@ -4,6 +4,7 @@
 
 import type { Batches, Offset, TopicId } from '../log/store.ts'
 import type { Refusal } from './errors.ts'
+import type { QueueCalls } from './queue-door.ts'
 
 /** A topic named by its name or by its id, as the client did. */
 export type TopicRef = { readonly name: string } | { readonly id: TopicId }
@@ -316,6 +317,8 @@ export interface QuotaView {
 /** The one way into the broker: what a connection may ask, authorised call by call. */
 export interface Session {
   readonly groups: GroupCalls
+  /** Exchanges, queues and channels. Who used them closes them (QueueCalls.close) when its client is gone. */
+  readonly queues: QueueCalls
   cluster(): ClusterView
 
   /** All topics of the vhost that the principal may see, sorted by name. */

@@ -34,6 +34,7 @@ import type {
   TopicView,
 } from './door.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
+import type { QueueCalls } from './queue-door.ts'
 import type { SettingDesk } from './setting-desk.ts'
 import type { Partition } from './streams/partition.ts'
 import type { Partitions } from './streams/partitions.ts'
@@ -53,6 +54,8 @@ export interface Rooms {
   readonly settings: SettingDesk
   readonly quotas: Quotas
   readonly groups: (vhost: string) => GroupCalls
+  /** The calls of one client: what it declares exclusive is its own. */
+  readonly queues: (identity: SessionIdentity) => QueueCalls
   readonly createsTopics: () => boolean
   readonly cluster: () => ClusterView
 }
@@ -74,6 +77,7 @@ class BrokerSession implements Session {
   readonly #rooms: Rooms
   readonly #identity: SessionIdentity
   readonly #client: ThrottledClient
+  #queues: QueueCalls | undefined
 
   constructor(rooms: Rooms, identity: SessionIdentity) {
     this.#rooms = rooms
@@ -110,6 +114,11 @@ class BrokerSession implements Session {
     return partition === undefined
       ? refuse('unknownTopic', `Topic '${topic.name}' has no partition ${index}.`)
       : { topic, partition }
+  }
+
+  /** Made when first asked for: most clients of Kafka never do. */
+  get queues(): QueueCalls {
+    return (this.#queues ??= this.#rooms.queues(this.#identity))
   }
 
   cluster(): ClusterView {

@@ -123,6 +123,8 @@ export class Topics {
       origin: 'kafka',
       createdAtMs: this.#host.world.clock.nowMs(),
       overrides,
+      queue: undefined,
+      isVolatile: false,
     }
   }
 

@@ -133,6 +133,9 @@ export function agreeingSession({ groups, ...overrides }: Overrides = {}): Sessi
     ],
     alterQuotas: async () => true,
     throttle: () => 0,
+    get queues(): Session['queues'] {
+      throw new Error('Kafka asks for no queues')
+    },
     ...overrides,
     groups: { ...agreeingGroups, ...groups },
   }
