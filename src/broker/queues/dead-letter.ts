@@ -4,7 +4,7 @@
 // Does not know: why a message died beyond the reason's name; how queues find the ones that expired.
 
 import type { World } from '../../base/world.ts'
-import type { DeadLettering, LedgersPart, QueuePart, QueuesPart, Router } from './parts.ts'
+import type { DeadLettering, LedgersPart, NewMessage, QueuePart, QueuesPart, Router } from './parts.ts'
 
 export interface DeadLetterHost {
   readonly world: World
@@ -25,6 +25,12 @@ export class DeadLetters implements DeadLettering {
   deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void {
     this.#host.world.trace.count(`deadletter.${reason}`, offsets.length)
     void queue
+  }
+
+  deadLetterRefused(queue: QueuePart, message: NewMessage): void {
+    this.#host.world.trace.count('deadletter.maxlen')
+    void queue
+    void message
   }
 
   /** Nothing is under way any more; for the broker's end. */

@@ -2,6 +2,7 @@
 // Promises: interfaces only, so that no file of the folder needs to know another's insides and no circle arises.
 // Does not know: protocols, engines.
 
+import type { FieldTable } from '../../base/fields.ts'
 import type { AppendEntry, LogId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
@@ -97,6 +98,16 @@ export interface LedgerPart {
   isClosedThroughout(from: number, to: number): boolean
 }
 
+/**
+ * Acquired offsets that an append closes together with what it stores elsewhere: acquired until it is committed, closed
+ * then, acquired still when it fails.
+ */
+export interface LedgerClosing {
+  readonly ledger: LedgerPart
+  readonly offsets: readonly number[]
+  readonly reason: ClosedReason
+}
+
 export interface LedgersPart {
   /** The ledger, as the machine log says; made when new. `levels`: how many priority levels. */
   open(id: LedgerId, start: number, levels: number): LedgerPart
@@ -107,6 +118,8 @@ export interface LedgersPart {
   /** Called by ledgers when they have something to write: all of a turn is one append at its end, or with append(). */
   /** What is dirty in any ledger and `alongside`, in one atomic append. Resolves at the commit. */
   append(alongside: readonly AppendEntry[]): Promise<void>
+  /** As append(); the closings are part of it, and take effect at its commit or not at all. */
+  appendClosing(alongside: readonly AppendEntry[], closings: readonly LedgerClosing[]): Promise<void>
 }
 
 // --- queues at run time -------------------------------------------------------------------------------------------
@@ -118,6 +131,8 @@ export interface NewMessage {
   properties: Buffer
   body: readonly Buffer[]
   bodyBytes: number
+  /** Its x-death headers were written by us: stored with it, since a client may publish such headers too. */
+  isDeadLetter: boolean
 }
 
 /** What is acquired by a consumer's side: a channel, or whoever else gives messages out. */
@@ -126,6 +141,8 @@ export interface QueueConsumer {
   readonly priority: number
   readonly noAck: boolean
   readonly isExclusive: boolean
+  /** Of basic.consume: where to begin in a stream, filters. */
+  readonly arguments: FieldTable
   /** Whether it may be given one more now: credit, flow, and room in its socket. */
   readonly canTake: boolean
   /** The message is valid during the call only. With noAck the queue has closed it already. */
@@ -142,6 +159,7 @@ export interface StoredMessage {
   routingKey: Buffer
   properties: Buffer
   body: Buffer
+  isDeadLetter: boolean
 }
 
 /** One queue at run time. */
@@ -160,8 +178,17 @@ export interface QueuePart {
   add(message: NewMessage): Receipt | Refusal
   /** Several messages as entries of one atomic append, placed after all that was added before. Only when ready. */
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[]
-  /** The outcome of the append that carried the entries. */
+  /** Closes acquired offsets as part of an append that the caller makes in this turn (LedgersPart.appendClosing). */
+  closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[]
+  /** The outcome of the append that carried the entries or closings. */
   appended(outcome: Promise<void>): void
+  /** Whether add() would take a message: false over its limit when that refuses (not when it drops the head). */
+  accepts(bodyBytes: number): boolean
+  /**
+   * Reads messages by ascending offset, whatever became of them; those that cannot be read any more are passed over.
+   * A message is valid during its call only.
+   */
+  readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void>
   /** Resolves when all that was added before is stored or refused. */
   settled(): Promise<void>
   /** Registers a consumer; nothing is delivered before resume(). */
@@ -198,4 +225,6 @@ export interface DeadLettering {
     offsets: readonly number[],
     reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit',
   ): void
+  /** A message that the queue did not take (reject-publish-dlx). Its slices are copied during the call. */
+  deadLetterRefused(queue: QueuePart, message: NewMessage): void
 }

@@ -10,7 +10,16 @@ import type { Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
-import type { DeadLettering, LedgersPart, NewMessage, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type {
+  ClosedReason,
+  DeadLettering,
+  LedgerClosing,
+  LedgersPart,
+  NewMessage,
+  QueueConsumer,
+  QueuePart,
+  StoredMessage,
+} from './parts.ts'
 
 /** What all queues of a broker share. */
 export interface QueueHost {
@@ -50,7 +59,17 @@ export class Queue implements QueuePart {
     assert(false, 'not built')
   }
 
+  closings(_offsets: readonly number[], _reason: ClosedReason): readonly LedgerClosing[] {
+    return []
+  }
+
   appended(_outcome: Promise<void>): void {}
+
+  accepts(_bodyBytes: number): boolean {
+    return true
+  }
+
+  async readEach(_offsets: readonly number[], _see: (message: StoredMessage) => void): Promise<void> {}
 
   async settled(): Promise<void> {}
 
