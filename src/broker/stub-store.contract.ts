@@ -122,6 +122,10 @@ class StubLog implements Log {
     if (this.bases.at(-1) !== this.end) this.bases.push(this.end)
   }
 
+  rewrite(): Promise<void> {
+    return Promise.resolve()
+  }
+
   async configure(settings: LogSettings): Promise<void> {
     this.settings = settings
   }

@@ -237,6 +237,35 @@ function lifeContract(within: Within, settings: LogSettings): void {
     await store.append([entryOf(again, contractBatch(1, 9))])
     expect(await readAll(again)).toEqual([24])
   })
+  within('rewrites a closed segment without what nobody wants, and keeps the offsets', async (opened, log) => {
+    for (let place = 0; place < 12; place++) await opened.store.append([entryOf(log, contractBatch(2, 200))])
+    log.roll()
+    await opened.store.append([entryOf(log, contractBatch(2, 200))])
+    const before = log.segments()
+    expect(before.length).toBeGreaterThan(2)
+    const asked: number[][] = []
+    const [first, second] = before
+    await log.rewrite(first.base, (base, next) => {
+      asked.push([base, next])
+      return base === first.base
+    })
+    expect(asked.at(0)).toEqual([first.base, first.base + 2])
+    expect(asked.at(-1)).toEqual([first.next - 2, first.next])
+    await log.rewrite(second.base, () => false)
+    await log.rewrite(before.at(-1)!.base, () => false)
+    const kept = [
+      first.base,
+      ...Array.from({ length: 13 }, (_, place) => place * 2).filter((base) => base >= second.next),
+    ]
+    expect(await readAll(log)).toEqual(kept)
+    expect(log.segments().map(({ base }) => base)).toEqual(before.map(({ base }) => base))
+    expect(log.bytes).toBeLessThan(before.reduce((sum, { bytes }) => sum + bytes, 0))
+    const { id } = log
+    const store = (await opened.reopen?.()) ?? opened.store
+    const again = await store.open(id, settings)
+    expect([again.start, again.end]).toEqual([0, 26])
+    expect(await readAll(again)).toEqual(kept)
+  })
   within('leaves a gap below what somebody refers to, and reads across it', async (opened, log) => {
     await opened.store.append([entryOf(log, contractBatch(2, 9))])
     const { id } = log
@@ -283,12 +312,13 @@ function failureContract(within: Within, settings: LogSettings): void {
   })
   within('a medium that fails fails the log until it is reopened under a higher epoch', async (opened, log) => {
     if (opened.breakWrites === undefined) return
-    await opened.store.append([entryOf(log, contractBatch(2, 100))])
+    // Large enough that scratch logs are files by then.
+    await opened.store.append([entryOf(log, contractBatch(2, 70_000))])
     const { epoch } = log
     const heal = opened.breakWrites()
     // Promised by a journal it may be; not one append after it is.
-    const first = await kindOf(opened.store.append([entryOf(log, contractBatch(1, 9))]))
-    expect(await kindOf(opened.store.append([entryOf(log, contractBatch(1, 9))]))).toBe('io')
+    const first = await kindOf(opened.store.append([entryOf(log, contractBatch(1, 70_000))]))
+    expect(await kindOf(opened.store.append([entryOf(log, contractBatch(1, 70_000))]))).toBe('io')
     expect(log.failed).toBe(true)
     heal()
     await log.reopen()

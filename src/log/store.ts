@@ -123,6 +123,12 @@ export interface Log {
   trim(to: Offset): Promise<void>
   /** Closes the active segment, so that trim can remove it. No effect on an empty one. */
   roll(): void
+  /**
+   * Writes the closed segment that begins at `base` anew without the batches for which `keep` says false (of a batch's
+   * base offset and the offset after its last), and swaps it in atomically. Offsets stay; readers find a gap. No effect
+   * on the active segment or where none begins at `base`.
+   */
+  rewrite(base: Offset, keep: (base: Offset, next: Offset) => boolean): Promise<void>
   /** New settings from the next append on; a change to `commit` syncs and checkpoints first, then resolves. */
   configure(settings: LogSettings): Promise<void>
   /** Resolves when all that was appended before the call is on the medium, whatever the durability. */

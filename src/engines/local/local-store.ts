@@ -29,7 +29,9 @@ import {
 } from './options.ts'
 import { Partition, type PartitionHost, type PartitionItem } from './partition.ts'
 import { digest, recoverChain } from './recovery.ts'
+import type { SegmentWorld } from './segment.ts'
 import { SegmentChain } from './segment-chain.ts'
+import type { KeepTest } from './segment-rewrite.ts'
 import { TailBudget } from './tail.ts'
 import { appendFailure, Writer, type WriterHost } from './writer.ts'
 
@@ -128,7 +130,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
   /** All or none: where the disk has no room for a folder, those made before it go again. */
   #makeLogs(ids: readonly LogId[], sequence: number): void {
     try {
-      for (const id of ids) this.#world.disk.makeFolder(this.#folderOf(id))
+      for (const id of ids) if (!this.#scratchIds.has(id)) this.#world.disk.makeFolder(this.#folderOf(id))
     } catch (error) {
       for (const id of ids) this.#world.disk.removeFolder(this.#folderOf(id))
       this.folder.dirtyAt(sequence)
@@ -180,8 +182,12 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
   }
 
   #recover(id: LogId, settings: LogSettings, known: LogCheckpoint | undefined): Promise<SegmentChain> {
-    const { segments } = this.#opened
-    return recoverChain(segments, this.#folderOf(id), promisedOf(known), settings, this.#world.clock.nowMs())
+    const nowMs = this.#world.clock.nowMs()
+    return recoverChain(this.#segmentsFor(id), this.#folderOf(id), promisedOf(known), settings, nowMs)
+  }
+
+  #segmentsFor(id: LogId): SegmentWorld {
+    return this.#scratchIds.has(id) ? this.#opened.scratch : this.#opened.segments
   }
 
   /** Somebody refers to offsets that the log lost: they are never given again, and a new segment's name says so. */
@@ -377,6 +383,12 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     partition.isSwitching = false
   }
 
+  /** Recovery trusts closed segments below what is promised to be synced, whatever their size: so that comes first. */
+  async rewriteSegment(partition: Partition, base: Offset, keep: KeepTest): Promise<void> {
+    await this.#promiseSynced(partition)
+    await partition.chain.rewrite(base, keep)
+  }
+
   /** What was committed is found again: in the segments as far as they are whole, else in the journal. */
   async reopenPartition(partition: Partition): Promise<void> {
     const { id, failure } = partition
@@ -390,7 +402,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     const replay = readJournal(this.#world.disk, layout.journal(this.#settings.path), this.#lowSequence)
     const promised = digest(undefined, replay).logs.get(id) ?? promisedOf(undefined)
     Object.assign(promised, { start: partition.start, synced: before.synced })
-    const { segments } = this.#opened
+    const segments = this.#segmentsFor(id)
     const limits = { ...partition.settings, endAtMost: partition.committed }
     const chain = await recoverChain(segments, this.#folderOf(id), promised, limits, this.#world.clock.nowMs())
     if (before.syncFailure !== undefined) await chain.rewriteUnsynced()

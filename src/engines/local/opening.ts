@@ -19,6 +19,7 @@ import {
   spareBytesMax,
 } from './options.ts'
 import { digest, nothingPromised, type Promised, recoverChain } from './recovery.ts'
+import { ScratchDisk } from './scratch-disk.ts'
 import type { SegmentWorld } from './segment.ts'
 import type { SegmentChain } from './segment-chain.ts'
 
@@ -31,6 +32,8 @@ export interface Opened {
   readonly lowSequence: number
   readonly journal: Journal
   readonly segments: SegmentWorld
+  /** The same for scratch logs, on a disk of their own. */
+  readonly scratch: SegmentWorld
   readonly ids: Set<LogId>
   /** What is known of logs that are not open. */
   readonly closed: Map<LogId, LogCheckpoint>
@@ -67,6 +70,7 @@ export async function openFolder(world: LocalWorld, settings: LocalSettings): Pr
     loaded: new Set<never>(),
     readBuffers: new BufferPool(spareBytesMax),
   }
+  const scratchDisk = new ScratchDisk(disk).asDisk()
   const lowSequence = state.live.length === 0 ? nextSequence : (before?.lowSequence ?? 0)
   const generation = (before?.generation ?? 0) + 1
   const opened: Opened = {
@@ -75,6 +79,7 @@ export async function openFolder(world: LocalWorld, settings: LocalSettings): Pr
     lowSequence,
     journal,
     segments,
+    scratch: { ...segments, disk: scratchDisk, slots: new FileSlots(scratchDisk, settings.openFilesMax) },
     ids: new Set(),
     closed: new Map(),
     chains: new Map(),

@@ -60,6 +60,11 @@ export const stuckRetryMs = 500
 /** A log that has more than this unsynced is synced in the background, so that a start scans little. */
 export const unsyncedBytesMax = 256 * MiB
 
+/** A scratch log's file stays in memory up to this size … */
+export const scratchFileBytesMax = 64 * KiB
+/** … and all of them together up to this. */
+export const scratchMemoryBytesMax = 16 * MiB
+
 /** Most bytes a read takes from the disk at once. */
 export const readBytesMax = 4 * MiB
 /** Least bytes a read takes from the disk: what follows is likely wanted too, and a batch head is in it for certain. */

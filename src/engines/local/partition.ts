@@ -16,6 +16,7 @@ import {
 import type { Append, Item } from './item.ts'
 import { findMaxTime, findTime } from './find.ts'
 import type { Placed, SegmentChain } from './segment-chain.ts'
+import type { KeepTest } from './segment-rewrite.ts'
 import { Tail, type TailBudget } from './tail.ts'
 
 /**
@@ -32,6 +33,7 @@ export interface PartitionHost {
   /** Syncs segments and records how far they are on the medium. */
   syncPartition(partition: Partition): Promise<void>
   configurePartition(partition: Partition, settings: LogSettings): Promise<void>
+  rewriteSegment(partition: Partition, base: Offset, keep: KeepTest): Promise<void>
   reopenPartition(partition: Partition): Promise<void>
 }
 
@@ -286,6 +288,10 @@ export class Partition implements Log {
 
   roll(): void {
     if (this.failure === undefined) this.chain.rollBefore(this.end)
+  }
+
+  async rewrite(base: Offset, keep: KeepTest): Promise<void> {
+    if (this.failure === undefined && this.chain.hasClosed(base)) await this.#host.rewriteSegment(this, base, keep)
   }
 
   configure(settings: LogSettings): Promise<void> {

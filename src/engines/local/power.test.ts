@@ -26,6 +26,8 @@ interface Known {
   readonly promised: Map<number, Written>
   startAtMost: number
   startAtLeast: number
+  /** Base offsets of batches that a rewriting may have taken away. */
+  readonly dropped: Set<number>
 }
 
 interface Multi {
@@ -89,6 +91,7 @@ class Run {
       promised: new Map(),
       startAtMost: 0,
       startAtLeast: 0,
+      dropped: new Set(),
     }
     await this.store?.create([{ id, settings }])
     this.created.add(id)
@@ -161,6 +164,15 @@ class Run {
     else for (let turns = this.int(4); turns >= 0; turns--) await new Promise((resolve) => setImmediate(resolve))
   }
 
+  /** Some closed segment loses most of its batches. */
+  rewrite(known: Known, log: Log): void {
+    const segments = log.segments()
+    const { base, next } = segments[this.int(segments.length)]
+    for (const tried of known.tried.keys())
+      if (tried >= base && tried < next && this.random() < 0.7) known.dropped.add(tried)
+    void log.rewrite(base, (batch) => !known.dropped.has(batch)).catch(() => {})
+  }
+
   /** In a callback of its own: a program without power has no continuation still to run. */
   cut(): Promise<void> {
     return new Promise((resolve) => {
@@ -186,7 +198,7 @@ class Run {
     }
     for (const { parts, isAcknowledged } of this.multis) {
       const there = parts.map(({ known, written }) => {
-        if (written.next <= known.startAtMost) return undefined
+        if (written.next <= known.startAtMost || known.dropped.has(written.base)) return undefined
         return found.get(known)?.get(written.base)?.bytes.equals(written.bytes) ?? false
       })
       const judged = there.filter((one) => one !== undefined)
@@ -220,7 +232,7 @@ class Run {
       at = next
     }
     for (const written of known.promised.values()) {
-      if (written.next <= known.startAtMost) continue
+      if (written.next <= known.startAtMost || known.dropped.has(written.base)) continue
       const stored = found.get(written.base)
       expect(stored, `${known.id} offset ${written.base} was acknowledged`).toBeDefined()
       expect(stored?.bytes.subarray(12).equals(written.bytes.subarray(12)), 'with its bytes').toBe(true)

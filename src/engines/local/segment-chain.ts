@@ -3,12 +3,14 @@
 // files and folder. Does not know: the journal, readers who wait, the tail in memory.
 
 import { assert } from '../../base/assert.ts'
-import { baseOffsetAt, batchHeadBytes, maxTimestampAt, readBatchHead, batchCrcHolds } from '../../log/batch.ts'
+import { batchHeadBytes, maxTimestampAt } from '../../log/batch.ts'
 import { CorruptLog, type Batches, type LogSettings, type Offset, type SegmentInfo } from '../../log/store.ts'
 import { segmentBase } from './layout.ts'
 import { gathered } from './gather.ts'
 import { readBytesMax, readBytesMin, scanBytes } from './options.ts'
-import { chunkLast, type ForeignTest, noneForeign, Segment, type SegmentWorld } from './segment.ts'
+import { selectBatches } from './read-selection.ts'
+import { rewriteSegment, rewrittenEnding, type KeepTest } from './segment-rewrite.ts'
+import { type ForeignTest, noneForeign, Segment, type SegmentWorld } from './segment.ts'
 
 /** A batch with its place, on its way into a segment. */
 export interface Placed {
@@ -139,6 +141,7 @@ export class SegmentChain {
     for (const { name } of this.#world.disk.list(this.folder)) {
       const base = segmentBase(name)
       if (base !== undefined) bases.push(base)
+      if (name.endsWith(rewrittenEnding)) this.#world.disk.removeFile(`${this.folder}/${name}`)
     }
     return bases
   }
@@ -263,6 +266,40 @@ export class SegmentChain {
       oldest.remove()
       this.#isFolderChanged = true
     }
+  }
+
+  /** Whether a closed segment begins at `base`. */
+  hasClosed(base: Offset): boolean {
+    return this.#closedAt(base) !== undefined
+  }
+
+  #closedAt(base: Offset): Segment | undefined {
+    const segment = this.segments[this.segmentAt(base)]
+    return segment?.base === base && !segment.isActive && !segment.isRemoved ? segment : undefined
+  }
+
+  /** The closed segment at `base`, which lies below what is promised to be synced, without the batches not kept. */
+  async rewrite(base: Offset, keep: KeepTest): Promise<void> {
+    const segment = this.#closedAt(base)
+    if (segment === undefined) return
+    const rewritten = await rewriteSegment(this.#world, segment, keep)
+    if (rewritten === undefined) return
+    const { disk } = this.#world
+    // Trimmed, deleted or failed meanwhile.
+    if (this.#closedAt(base) !== segment || this.isFailed) return disk.removeFile(rewritten.path)
+    // An index of the old batches must not meet the new ones: it goes first, and for good.
+    for (const ending of ['.index', '.timeindex']) disk.removeFile(`${segment.path}${ending}`)
+    await disk.syncFolder(this.folder)
+    if (this.#closedAt(base) !== segment || this.isFailed) return disk.removeFile(rewritten.path)
+    const fresh = Segment.existing(this.#world, this.folder, base, rewritten.bytes, segment.next)
+    fresh.isActive = false
+    fresh.slot.mode = 'read'
+    fresh.maxTimestampMs = segment.maxTimestampMs
+    fresh.maxTimestampOffset = segment.maxTimestampOffset
+    disk.rename(rewritten.path, `${segment.path}.log`)
+    this.segments[this.segments.indexOf(segment)] = fresh
+    segment.giveWay()
+    await disk.syncFolder(this.folder)
   }
 
   promisedEnd(): SyncedEnd {
@@ -423,53 +460,6 @@ export class SegmentChain {
       this.#world.slots.drop(segment.slot)
     }
   }
-}
-
-interface Selection {
-  /** The wanted batches lie between `begin` and `stop` in the buffer; with none, go on from `begin`. */
-  readonly begin: number
-  readonly stop: number
-  readonly next: Offset
-  /** Bytes to read from `begin` on to see a whole batch; 0: nothing below the bound. */
-  readonly wanted: number
-}
-
-/** Which batches of `buffer`, read at `position`, answer a read; every one of them proven by its CRC. */
-function selectBatches(
-  segment: Segment,
-  buffer: Buffer,
-  position: number,
-  from: Offset,
-  bytesMax: number,
-  below: Offset,
-  isByIndex: boolean,
-): Selection | 'doubtful' {
-  let at = 0
-  let begin = -1
-  let next = from
-  while (at < buffer.length) {
-    if (buffer.length - at < batchHeadBytes) break
-    const bytes = readBatchHead(buffer, at)?.bytes
-    // An index leads to a batch at or below what is looked for; anything else may be the index's fault.
-    const isAstray = bytes === undefined || baseOffsetAt(buffer, at) > from
-    if (isByIndex && at === 0 && isAstray && !segment.isProven(from, position)) return 'doubtful'
-    if (bytes === undefined || baseOffsetAt(buffer, at) < segment.base) throw segment.damagedAt(position + at)
-    const after = (chunkLast(buffer, at) + 1) as Offset
-    const isWanted = begin >= 0 || after > from
-    if (isWanted && (after > below || (begin >= 0 && at + bytes - begin > bytesMax))) {
-      return { begin: begin < 0 ? at : begin, stop: at, next, wanted: 0 }
-    }
-    if (at + bytes > buffer.length) {
-      return { begin: begin < 0 ? at : begin, stop: at, next, wanted: bytes }
-    }
-    if (isWanted) {
-      if (!batchCrcHolds(buffer, at, bytes)) throw segment.damagedAt(position + at)
-      if (begin < 0) begin = at
-      next = after
-    }
-    at += bytes
-  }
-  return { begin: begin < 0 ? at : begin, stop: at, next, wanted: readBytesMin }
 }
 
 /** Giving a buffer back twice would lend it to two. */

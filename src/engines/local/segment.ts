@@ -366,6 +366,13 @@ export class Segment {
     this.#world.slots.use(this.slot).truncate(this.bytes)
   }
 
+  /** Another file has its name now. Reads under way go on in this one, which nothing else is done with. */
+  giveWay(): void {
+    this.isRemoved = true
+    this.#world.loaded.delete(this)
+    this.#world.slots.drop(this.slot)
+  }
+
   remove(): void {
     this.isRemoved = true
     this.#world.loaded.delete(this)

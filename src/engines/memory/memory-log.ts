@@ -20,8 +20,8 @@ interface MemorySegment {
   maxTimestampMs: number
   /** When the first batch came, by the clock. */
   bornMs: number
-  readonly bases: Offset[]
-  readonly batches: Buffer[]
+  bases: Offset[]
+  batches: Buffer[]
 }
 
 const noTimestamp = -1
@@ -152,16 +152,19 @@ export class MemoryLog implements Log {
       if (this.#segments[middle].next > from) high = middle
       else low = middle + 1
     }
-    const segment = this.#segments[low]
-    if (segment === undefined) return undefined
-    let first = 0
-    let last = segment.batches.length
-    while (first < last) {
-      const middle = (first + last) >>> 1
-      if (nextOf(segment, middle) > from) last = middle
-      else first = middle + 1
+    // A segment that was rewritten may end with a gap, or hold nothing any more.
+    for (; low < this.#segments.length; low++) {
+      const segment = this.#segments[low]
+      let first = 0
+      let last = segment.batches.length
+      while (first < last) {
+        const middle = (first + last) >>> 1
+        if (nextOf(segment, middle) > from) last = middle
+        else first = middle + 1
+      }
+      if (first < segment.batches.length) return { segment, at: first }
     }
-    return first < segment.batches.length ? { segment, at: first } : undefined
+    return undefined
   }
 
   findTime(timestampMs: number): Promise<Offset | undefined> {
@@ -213,6 +216,19 @@ export class MemoryLog implements Log {
 
   roll(): void {
     if (this.#active().batches.length > 0) this.#segments.push(emptySegment(this.end))
+  }
+
+  rewrite(base: Offset, keep: (base: Offset, next: Offset) => boolean): Promise<void> {
+    const segment = this.#segments.find((one) => one.base === base)
+    if (segment === undefined || segment === this.#active()) return Promise.resolve()
+    const kept = segment.bases.map((from, at) => keep(from, nextOf(segment, at)))
+    segment.bases = segment.bases.filter((_, at) => kept[at])
+    segment.batches = segment.batches.filter((_, at) => kept[at])
+    const bytes = segment.batches.reduce((sum, batch) => sum + batch.length, 0)
+    this.bytes -= segment.bytes - bytes
+    this.#budget.usedBytes -= segment.bytes - bytes
+    segment.bytes = bytes
+    return Promise.resolve()
   }
 
   configure(settings: LogSettings): Promise<void> {
