@@ -3,6 +3,7 @@
 // Does not know: protocols, engines.
 
 import type { FieldTable } from '../../base/fields.ts'
+import type { MachineRecord } from '../../log/machine.ts'
 import type { AppendEntry, LogId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
@@ -51,13 +52,22 @@ export type ClosedReason =
   | 'retention'
   | 'control'
 
-/** A run of messages of one priority level, told with the batch that holds them. */
+/** A run of messages of one priority level. May be one object used again. */
 export interface BatchNote {
   readonly base: number
   readonly count: number
+  /** 0 to levels - 1. What no note speaks of is of level 0 and does not expire by itself. */
   readonly level: number
   /** The earliest time, ms since 1970, at which one of them expires by its own expiration; undefined: none does. */
   readonly earliestExpiryMs: number | undefined
+}
+
+/** Offsets of which one or more may be due. May be one object used again. */
+export interface ExpiryBlock {
+  from: number
+  /** The first offset behind it. */
+  to: number
+  earliestExpiryMs: number
 }
 
 /**
@@ -66,36 +76,66 @@ export interface BatchNote {
  */
 export interface LedgerPart {
   readonly id: LedgerId
-  /** All below is closed: where the log may be trimmed. */
+  readonly isVolatile: boolean
+  /** All below is closed. */
   readonly floor: number
+  /** The floor as it is committed: where the log may be trimmed. */
+  readonly committedFloor: number
   /** Offsets below it are known: ready, acquired or closed. */
   readonly end: number
   readonly ready: number
   readonly acquired: number
-  /** The log has committed up to here; what is new is ready. `notes`: only with priorities or expirations. */
+  /** Called after committedFloor rose, at most once an append. */
+  onFloorCommitted: (() => void) | undefined
+  /**
+   * Called after an append was refused and the machine log was read again: what is closed is what the log says; what was
+   * closed in memory only is ready again (and was handed out); what is acquired stays so. Counts may have changed.
+   */
+  onReplayed: (() => void) | undefined
+  /** The log has committed up to here; what is new is ready. Lower than before is no fault and changes nothing. */
   extend(end: number): void
+  /**
+   * Only with priorities or expirations. Told before the append of the batch and appended with it (LedgersPart.append),
+   * nothing of it can be lost; told when the batch is committed already, a crash may lose it: see notedEnd.
+   */
   note(note: BatchNote): void
+  /** All below was looked at for notes: for those who tell notes of batches that are committed already. */
+  noted(to: number): void
+  /** As stored, possibly a few thousand lower than noted() said last: where to look again after a start. */
+  readonly notedEnd: number
   /** The next offset to hand out: the highest level's lowest ready offset; undefined: nothing is ready. */
   peek(): number | undefined
-  /** Acquires what peek gave, or any other ready offset. */
-  acquire(offset: number): void
-  /** Whether the offset was handed out before (in this run, or below the mark of the last). */
+  /** Acquires what peek gave, or any other ready offset. True: it was handed out before (see wasHandedOut). */
+  acquire(offset: number): boolean
+  /** Whether the ready offset was handed out before (in this run, or below the mark of the last). */
   wasHandedOut(offset: number): boolean
   /** How often it came back in a way that counts. */
   deliveryCount(offset: number): number
   /** Acquired → closed. False: it was not acquired. */
   acknowledge(offset: number): boolean
-  /** Acquired → ready, at its place. `counts` adds to the delivery count. */
+  /** Acquired → ready, at its place. `counts` adds to the delivery count. Not acquired: nothing happens. */
   giveBack(offset: number, counts: boolean): void
-  /** Ready or acquired → closed. */
-  close(offset: number, reason: ClosedReason): void
+  /** Ready or acquired → closed. False: it is not known yet, or closed already. */
+  close(offset: number, reason: ClosedReason): boolean
   /** Closes everything ready below `below`; answers how many. */
   closeReady(below: number, reason: ClosedReason): number
-  /** The lowest ready offsets first, whatever their level, from `from` on. */
+  /** Closes everything below `below`, acquired or not: the log was trimmed. Answers how many. */
+  closeBelow(below: number, reason: ClosedReason): number
+  /** The lowest ready offset at or after `from`, whatever its level. */
   nextReady(from: number): number | undefined
+  nextAcquired(from: number): number | undefined
+  /** How many are ready in [from, to). */
+  countReady(from: number, to: number): number
+  isAcquired(offset: number): boolean
   isClosed(offset: number): boolean
-  /** Whether every offset of a stored batch is closed: such a batch may be rewritten away. */
+  /** Whether every offset of a stored batch, [from, to), is closed: such a batch may be rewritten away. */
   isClosedThroughout(from: number, to: number): boolean
+  /** When the first expiration may be due; undefined: none is known. */
+  readonly nextExpiryMs: number | undefined
+  /** Calls `see` with each block that may hold something due; answer by reprice() once it was looked at. */
+  due(nowMs: number, see: (block: ExpiryBlock) => void): void
+  /** The earliest expiration left in the block that holds `offset`; undefined: none. */
+  reprice(offset: number, earliestExpiryMs: number | undefined): void
 }
 
 /**
@@ -109,14 +149,22 @@ export interface LedgerClosing {
 }
 
 export interface LedgersPart {
-  /** The ledger, as the machine log says; made when new. `levels`: how many priority levels. */
-  open(id: LedgerId, start: number, levels: number): LedgerPart
-  /** In memory no more; what is stored of it stays. For queues that fell asleep. */
+  /**
+   * The ledger, as the machine log says; made when new, with everything below `start` closed. `levels`: how many
+   * priority levels. `isVolatile`: of a scratch log, never written. Open already: the same object.
+   */
+  open(id: LedgerId, start: number, levels: number, isVolatile: boolean): LedgerPart
+  /** In memory no more; what is stored of it stays. For queues that fell asleep: nothing is acquired. */
   release(id: LedgerId): void
-  /** Deleted with its queue: forgotten durably (the caller appends the record with its own). */
-  forget(id: LedgerId): void
-  /** Called by ledgers when they have something to write: all of a turn is one append at its end, or with append(). */
-  /** What is dirty in any ledger and `alongside`, in one atomic append. Resolves at the commit. */
+  /**
+   * Deleted with its queue: forgotten in memory, and the records that forget it durably, for the caller to append with
+   * its own in the same turn (kind: this machine). None when nothing of it is stored.
+   */
+  recordsForForgotten(id: LedgerId): readonly MachineRecord[]
+  /**
+   * What is dirty in any ledger and `alongside`, in one atomic append; without a call all of a turn is one append at its
+   * end. Resolves at the commit. What is closed in the same turn step before a refused append is ready again after it.
+   */
   append(alongside: readonly AppendEntry[]): Promise<void>
   /** As append(); the closings are part of it, and take effect at its commit or not at all. */
   appendClosing(alongside: readonly AppendEntry[], closings: readonly LedgerClosing[]): Promise<void>
