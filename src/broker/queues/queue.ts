@@ -31,6 +31,8 @@ export interface QueueHost {
   queueTopic(vhost: string, name: string): Topic | undefined
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
+  /** Called by the queue behind each consume(), cancel() and take(): auto-delete and x-expires look at `consumers`. */
+  used(queue: QueuePart): void
 }
 
 export class Queue implements QueuePart {
