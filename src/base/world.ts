@@ -128,6 +128,23 @@ export interface Net {
   ): Promise<Listener>
 }
 
+/** A request as a web server of the world hands it over, its body whole and within the bound given. */
+export interface HttpRequest {
+  readonly method: string
+  /** Without query, still percent-encoded. */
+  readonly path: string
+  readonly query: URLSearchParams
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: Buffer
+}
+
+export interface HttpResponse {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body: string | Buffer
+}
+
 /** A listener that could not be opened, in one line for people. */
 export class NetError extends Error {
   override readonly name = 'NetError'

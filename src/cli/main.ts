@@ -5,13 +5,14 @@
 
 import { Command, CommanderError } from 'commander'
 import { CommandFailure, exitCodes } from './exit.ts'
+import { addQueueCommands } from './main-queues.ts'
 import { version } from './version.ts'
 
 const collect = (value: string, all: readonly string[] = []): string[] => [...all, value]
 
 function commandLine(): Command {
   const program = new Command('odradek')
-    .description("One durable log that is a Kafka to Kafka's clients.")
+    .description("One durable log that is a Kafka to Kafka's clients and a RabbitMQ to RabbitMQ's.")
     .version(version)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(usageLine(text)) })
@@ -24,6 +25,7 @@ function commandLine(): Command {
   addProduce(program)
   addConsume(program)
   addGroups(program)
+  addQueueCommands(program)
   addInspect(program)
   return program
 }
@@ -45,6 +47,7 @@ function addServe(program: Command): void {
     .option('--data <dir>', 'the data folder (default: ./data)')
     .option('--store <url>', 'file:DIR, or memory: to keep nothing')
     .option('--kafka <host:port>', 'where Kafka clients connect, port 0 for any free one (default: 127.0.0.1:9092)')
+    .option('--amqp <host:port>', "where RabbitMQ's clients connect, or off (default: 127.0.0.1:5672)")
     .option('--advertise <host:port>', 'the address clients are told (default: the one they connected to)')
     .option('--durability <commit|os>', 'what an acknowledgement means: synced to disk, or given to the kernel')
     .option('--config <file>', 'a YAML file with these options and `settings`')

@@ -1,0 +1,56 @@
+// Commands that ask a running broker through its admin socket.
+// Promises: a refusal is the broker's own sentence with the exit code of its kind; no broker there is exit 5.
+// Does not know: what is asked.
+
+import { isAbsolute, resolve } from 'node:path'
+import { adminSocketPath } from '../server/admin-socket.ts'
+import { AdminUnreachable, askAdmin } from '../server/node-admin.ts'
+import { usage } from './command.ts'
+import { CommandFailure, exitCodes } from './exit.ts'
+import { endQuietlyOnClosedPipe } from './output.ts'
+
+export interface AdminFlags {
+  /** The data folder of the broker. */
+  readonly data: string
+  readonly json?: boolean
+}
+
+/** Percent-encoded words of a path below /api. */
+export const apiPath = (...words: readonly string[]): string => `/api/${words.map(encodeURIComponent).join('/')}`
+
+export async function ask(flags: AdminFlags, method: string, path: string, body?: unknown): Promise<unknown> {
+  endQuietlyOnClosedPipe()
+  const folder = isAbsolute(flags.data) ? flags.data : resolve(flags.data)
+  const socket = adminSocketPath(folder)
+  const answer = await askAdmin(socket, method, path, body).catch((error: unknown) => {
+    if (!(error instanceof AdminUnreachable)) throw error
+    throw new CommandFailure(
+      `no broker answers at ${socket}: ${error.message}; start one with odradek serve --data ${flags.data}, or name its folder with --data DIR`,
+      exitCodes.unreachable,
+    )
+  })
+  if (answer.status < 300) return answer.body
+  throw new CommandFailure(reasonOf(answer.body), answer.status === 404 ? exitCodes.notFound : exitCodes.failure)
+}
+
+function reasonOf(body: unknown): string {
+  const reason = (body as { readonly reason?: unknown } | undefined)?.reason
+  return typeof reason === 'string' ? reason : 'the broker gave no reason'
+}
+
+/** `key=value` arguments of queues and exchanges: numbers and true/false as such, everything else as text. */
+export function argumentsOf(texts: readonly string[] = []): Record<string, unknown> {
+  const table: Record<string, unknown> = {}
+  for (const text of texts) {
+    const cut = text.indexOf('=')
+    if (cut <= 0) throw usage(`--argument: ${JSON.stringify(text)} is not key=value`)
+    table[text.slice(0, cut)] = valueOf(text.slice(cut + 1))
+  }
+  return table
+}
+
+function valueOf(text: string): unknown {
+  if (/^-?\d{1,15}$/.test(text)) return Number(text)
+  if (text === 'true' || text === 'false') return text === 'true'
+  return text
+}

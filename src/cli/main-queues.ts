@@ -1,0 +1,90 @@
+// The part of the command line that is about queues: queues, exchanges, bindings.
+// Promises: commands are loaded when they run.
+// Does not know: what the commands do.
+
+import type { Command } from 'commander'
+
+const collect = (value: string, all: readonly string[] = []): string[] => [...all, value]
+
+/** A command that asks a running broker through the socket in its data folder. */
+function adminCommand(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .option('--data <dir>', "the broker's data folder", process.env.ODRADEK_DATA ?? './data')
+    .option('--json', 'print JSON for programs')
+}
+
+const argument = ['--argument <key=value>', 'an argument, for example x-message-ttl=60000; repeatable'] as const
+
+export function addQueueCommands(program: Command): void {
+  addQueues(program)
+  addExchanges(program)
+  addBindings(program)
+}
+
+function addQueues(program: Command): void {
+  const queues = program.command('queues').description('list, describe, declare, delete, purge, get and publish')
+  adminCommand(queues, 'list', 'all queues').action(async (flags) => (await import('./queues.ts')).listQueues(flags))
+  adminCommand(queues, 'describe <queue>', 'messages, consumers and arguments').action(async (name, flags) =>
+    (await import('./queues.ts')).describeQueue(name, flags),
+  )
+  adminCommand(queues, 'declare <queue>', 'make a queue')
+    .option('--transient', 'gone when the broker restarts (default: durable)')
+    .option('--auto-delete', 'gone when its last consumer leaves')
+    .option('--type <type>', 'classic, quorum or stream')
+    .option(...argument, collect)
+    .action(async (name, flags) => (await import('./queues.ts')).declareQueue(name, flags))
+  adminCommand(queues, 'delete <queue...>', 'delete queues and all that is in them')
+    .option('--if-unused', 'only without consumers')
+    .option('--if-empty', 'only without messages')
+    .action(async (names, flags) => (await import('./queues.ts')).deleteQueues(names, flags))
+  adminCommand(queues, 'purge <queue>', 'drop all messages that are ready').action(async (name, flags) =>
+    (await import('./queues.ts')).purgeQueue(name, flags),
+  )
+  adminCommand(queues, 'get <queue>', 'show messages and put them back')
+    .option('--count <n>', 'how many', '1')
+    .option('--ack', 'take them out of the queue instead')
+    .action(async (name, flags) => (await import('./queues.ts')).getMessages(name, flags))
+  adminCommand(queues, 'publish <routing-key>', 'publish stdin as one message')
+    .option('--exchange <name>', 'through this exchange (default: straight to the queue named)')
+    .option('--body <text>', 'this text instead of stdin')
+    .option('--property <name=value>', 'content_type, expiration, priority …; repeatable', collect)
+    .option('--header <name=value>', 'a header; repeatable', collect)
+    .action(async (key, flags) => (await import('./queues.ts')).publish(key, flags))
+}
+
+function addExchanges(program: Command): void {
+  const exchanges = program.command('exchanges').description('list, declare and delete exchanges')
+  adminCommand(exchanges, 'list', 'all exchanges').action(async (flags) =>
+    (await import('./exchanges.ts')).listExchanges(flags),
+  )
+  adminCommand(exchanges, 'declare <exchange>', 'make an exchange')
+    .option('--type <type>', 'direct, fanout, topic, headers …', 'direct')
+    .option('--transient', 'gone when the broker restarts (default: durable)')
+    .option('--auto-delete', 'gone with its last binding')
+    .option('--internal', 'only other exchanges may publish to it')
+    .option(...argument, collect)
+    .action(async (name, flags) => (await import('./exchanges.ts')).declareExchange(name, flags))
+  adminCommand(exchanges, 'delete <exchange...>', 'delete exchanges and their bindings')
+    .option('--if-unused', 'only without bindings')
+    .action(async (names, flags) => (await import('./exchanges.ts')).deleteExchanges(names, flags))
+}
+
+function addBindings(program: Command): void {
+  const bindings = program.command('bindings').description('list, add and remove bindings')
+  adminCommand(bindings, 'list', 'all bindings').action(async (flags) =>
+    (await import('./exchanges.ts')).listBindings(flags),
+  )
+  const between = (name: string, description: string): Command =>
+    adminCommand(bindings, `${name} <exchange> <destination>`, description)
+      .option('--key <routing-key>', 'the binding key (default: empty)')
+      .option('--to-exchange', 'the destination is an exchange')
+      .option(...argument, collect)
+  between('add', 'bind a queue to an exchange').action(async (source, destination, flags) =>
+    (await import('./exchanges.ts')).addBinding(source, destination, flags),
+  )
+  between('remove', 'take a binding away').action(async (source, destination, flags) =>
+    (await import('./exchanges.ts')).removeBinding(source, destination, flags),
+  )
+}

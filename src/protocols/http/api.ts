@@ -1,0 +1,30 @@
+// The management API: every route there is, answered through the door.
+// Promises: a request of a vhost that is not there is 404; a body of the wrong shape is 400 and says why.
+// Does not know: whether it came by a socket file or a port, nor who asked: the session does.
+
+import { DecodeError } from '../../base/bytes.ts'
+import type { HttpRequest, HttpResponse } from '../../base/world.ts'
+import type { Session } from '../../broker/door.ts'
+import { exchangeRoutes } from './exchanges.ts'
+import { queueRoutes } from './queues.ts'
+import { answerBy, failed, type Asked, type Route } from './routing.ts'
+import { BadRequest } from './wanted.ts'
+
+const inThisVhost = (one: Route): Route => ({
+  ...one,
+  answer: (asked: Asked) =>
+    asked.parts.vhost === undefined || asked.parts.vhost === '/'
+      ? one.answer(asked)
+      : failed(404, 'Object Not Found', `vhost ${asked.parts.vhost} not found`),
+})
+
+const routes: readonly Route[] = [...queueRoutes, ...exchangeRoutes].map(inThisVhost)
+
+export async function answerHttp(session: Session, request: HttpRequest): Promise<HttpResponse> {
+  try {
+    return await answerBy(routes, session, request)
+  } catch (error) {
+    if (error instanceof BadRequest || error instanceof DecodeError) return failed(400, 'bad_request', error.message)
+    throw error
+  }
+}

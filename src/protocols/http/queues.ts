@@ -1,0 +1,155 @@
+// Queues over HTTP: listed, described, declared, deleted, purged, and looked into; the routes of RabbitMQ's management.
+// Promises: what is fetched with a requeueing ack mode goes back to its place before the answer.
+// Does not know: sockets, who may what (the door judges).
+
+import { tableToJson } from '../../base/field-json.ts'
+import { propertiesToJson } from '../../base/properties-json.ts'
+import type { HttpResponse } from '../../base/world.ts'
+import { isRefusal } from '../../broker/errors.ts'
+import type { Channel, ChannelSink, Got, QueueView } from '../../broker/queue-door.ts'
+import { refused } from './refused.ts'
+import { done, json, route, type Asked, type Route } from './routing.ts'
+import { BadRequest, Wanted } from './wanted.ts'
+
+/** Most messages one request looks at. */
+const getMessagesMax = 10_000
+/** Most bytes of a body that are shown unless asked for more. */
+const truncateBytesMax = 16 * 1024 * 1024
+
+/** A channel that only gets and publishes: nothing is pushed into it. */
+export const quietSink: ChannelSink = { hasRoom: true, deliver: () => {}, cancelled: () => {} }
+
+const queueJson = (vhost: string, queue: QueueView): Record<string, unknown> => ({
+  name: queue.name,
+  vhost,
+  type: queue.type,
+  durable: queue.durable,
+  auto_delete: queue.autoDelete,
+  exclusive: queue.exclusive,
+  arguments: tableToJson(queue.arguments),
+  policy: queue.policy ?? null,
+  operator_policy: queue.operatorPolicy ?? null,
+  messages: queue.ready === undefined ? null : queue.ready + queue.unacknowledged,
+  messages_ready: queue.ready ?? null,
+  messages_unacknowledged: queue.unacknowledged,
+  message_bytes: queue.bytes,
+  consumers: queue.consumers,
+  state: 'running',
+})
+
+async function list({ session, parts }: Asked): Promise<HttpResponse> {
+  const queues = await session.queues.listQueues()
+  return json(
+    200,
+    queues.map((queue) => queueJson(parts.vhost ?? '/', queue)),
+  )
+}
+
+async function describe({ session, parts }: Asked): Promise<HttpResponse> {
+  const queue = await session.queues.describeQueue(parts.queue)
+  return isRefusal(queue) ? refused(queue) : json(200, queueJson(parts.vhost, queue))
+}
+
+async function declare({ session, parts, body }: Asked): Promise<HttpResponse> {
+  const wanted = new Wanted(body)
+  const before = await session.queues.describeQueue(parts.queue)
+  const outcome = await session.queues.declareQueue({
+    name: parts.queue,
+    durable: wanted.flag('durable', true),
+    exclusive: false,
+    autoDelete: wanted.flag('auto_delete'),
+    arguments: wanted.table('arguments'),
+  })
+  if (isRefusal(outcome)) return refused(outcome)
+  return done(isRefusal(before) ? 201 : 204)
+}
+
+async function remove({ session, parts, query }: Asked): Promise<HttpResponse> {
+  const there = await session.queues.describeQueue(parts.queue)
+  if (isRefusal(there)) return refused(there)
+  const only = { ifUnused: query.get('if-unused') === 'true', ifEmpty: query.get('if-empty') === 'true' }
+  const outcome = await session.queues.deleteQueue(parts.queue, only)
+  return isRefusal(outcome) ? refused(outcome) : done(204)
+}
+
+async function purge({ session, parts }: Asked): Promise<HttpResponse> {
+  const outcome = await session.queues.purgeQueue(parts.queue)
+  return isRefusal(outcome) ? refused(outcome) : done(204)
+}
+
+const ackModes = {
+  ack_requeue_true: { requeue: true },
+  reject_requeue_true: { requeue: true },
+  ack_requeue_false: { requeue: false },
+  reject_requeue_false: { requeue: false },
+} as const
+
+function ackModeOf(text: string): keyof typeof ackModes {
+  if (!Object.hasOwn(ackModes, text)) throw new BadRequest(`ackmode must be one of ${Object.keys(ackModes).join(', ')}`)
+  return text as keyof typeof ackModes
+}
+
+async function get({ session, parts, body }: Asked): Promise<HttpResponse> {
+  const wanted = new Wanted(body)
+  const ackMode = ackModeOf(wanted.text('ackmode', 'ack_requeue_true'))
+  const count = wanted.whole('count', 1, getMessagesMax)
+  const truncate = wanted.whole('truncate', truncateBytesMax, truncateBytesMax)
+  const encoding = wanted.text('encoding', 'auto')
+  const channel = session.queues.openChannel(quietSink)
+  try {
+    const messages: unknown[] = []
+    const tags: number[] = []
+    while (messages.length < count) {
+      const got = await channel.get(parts.queue, false)
+      if (isRefusal(got)) return refused(got)
+      if (got === undefined) break
+      tags.push(got.tag)
+      messages.push(messageJson(got, encoding, truncate))
+    }
+    settle(channel, tags, ackMode)
+    return json(200, messages)
+  } finally {
+    channel.close()
+  }
+}
+
+function settle(channel: Channel, tags: readonly number[], ackMode: keyof typeof ackModes): void {
+  for (const tag of tags) {
+    if (ackMode === 'ack_requeue_false') channel.acknowledge(tag, false)
+    else channel.reject(tag, false, ackModes[ackMode].requeue, ackMode === 'reject_requeue_true')
+  }
+}
+
+function messageJson(got: Got, encoding: string, truncate: number): Record<string, unknown> {
+  const body = got.body.subarray(0, truncate)
+  const text = encoding === 'base64' ? undefined : textOf(body)
+  return {
+    payload_bytes: got.body.length,
+    redelivered: got.redelivered,
+    exchange: got.exchange.toString('utf8'),
+    routing_key: got.routingKey.toString('utf8'),
+    message_count: got.messages,
+    properties: propertiesToJson(got.properties),
+    payload: text ?? body.toString('base64'),
+    payload_encoding: text === undefined ? 'base64' : 'string',
+  }
+}
+
+/** Undefined: these bytes are no UTF-8. */
+function textOf(body: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+  } catch {
+    return undefined
+  }
+}
+
+export const queueRoutes: readonly Route[] = [
+  route('GET', '/api/queues', list),
+  route('GET', '/api/queues/:vhost', list),
+  route('GET', '/api/queues/:vhost/:queue', describe),
+  route('PUT', '/api/queues/:vhost/:queue', declare),
+  route('DELETE', '/api/queues/:vhost/:queue', remove),
+  route('DELETE', '/api/queues/:vhost/:queue/contents', purge),
+  route('POST', '/api/queues/:vhost/:queue/get', get),
+]
