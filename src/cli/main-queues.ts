@@ -7,24 +7,31 @@ import type { Command } from 'commander'
 const collect = (value: string, all: readonly string[] = []): string[] => [...all, value]
 
 /** A command that asks a running broker through the socket in its data folder. */
-function adminCommand(parent: Command, name: string, description: string): Command {
-  return parent
+interface Parent {
+  readonly command: Command
+  readonly dataFolder: string
+}
+
+function adminCommand({ command, dataFolder }: Parent, name: string, description: string): Command {
+  return command
     .command(name)
     .description(description)
-    .option('--data <dir>', "the broker's data folder", process.env.ODRADEK_DATA ?? './data')
+    .option('--data <dir>', "the broker's data folder", dataFolder)
     .option('--json', 'print JSON for programs')
 }
 
 const argument = ['--argument <key=value>', 'an argument, for example x-message-ttl=60000; repeatable'] as const
 
-export function addQueueCommands(program: Command): void {
-  addQueues(program)
-  addExchanges(program)
-  addBindings(program)
+/** `dataFolder`: where the broker's data is unless a command says so. */
+export function addQueueCommands(program: Command, dataFolder: string): void {
+  addQueues(program, dataFolder)
+  addExchanges(program, dataFolder)
+  addBindings(program, dataFolder)
 }
 
-function addQueues(program: Command): void {
-  const queues = program.command('queues').description('list, describe, declare, delete, purge, get and publish')
+function addQueues(program: Command, dataFolder: string): void {
+  const command = program.command('queues').description('list, describe, declare, delete, purge, get and publish')
+  const queues = { command, dataFolder }
   adminCommand(queues, 'list', 'all queues').action(async (flags) => (await import('./queues.ts')).listQueues(flags))
   adminCommand(queues, 'describe <queue>', 'messages, consumers and arguments').action(async (name, flags) =>
     (await import('./queues.ts')).describeQueue(name, flags),
@@ -54,8 +61,9 @@ function addQueues(program: Command): void {
     .action(async (key, flags) => (await import('./queues.ts')).publish(key, flags))
 }
 
-function addExchanges(program: Command): void {
-  const exchanges = program.command('exchanges').description('list, declare and delete exchanges')
+function addExchanges(program: Command, dataFolder: string): void {
+  const command = program.command('exchanges').description('list, declare and delete exchanges')
+  const exchanges = { command, dataFolder }
   adminCommand(exchanges, 'list', 'all exchanges').action(async (flags) =>
     (await import('./exchanges.ts')).listExchanges(flags),
   )
@@ -71,8 +79,9 @@ function addExchanges(program: Command): void {
     .action(async (names, flags) => (await import('./exchanges.ts')).deleteExchanges(names, flags))
 }
 
-function addBindings(program: Command): void {
-  const bindings = program.command('bindings').description('list, add and remove bindings')
+function addBindings(program: Command, dataFolder: string): void {
+  const command = program.command('bindings').description('list, add and remove bindings')
+  const bindings = { command, dataFolder }
   adminCommand(bindings, 'list', 'all bindings').action(async (flags) =>
     (await import('./exchanges.ts')).listBindings(flags),
   )

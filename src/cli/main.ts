@@ -25,7 +25,7 @@ function commandLine(): Command {
   addProduce(program)
   addConsume(program)
   addGroups(program)
-  addQueueCommands(program)
+  addQueueCommands(program, process.env.ODRADEK_DATA ?? './data')
   addInspect(program)
   return program
 }

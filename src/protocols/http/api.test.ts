@@ -1,0 +1,163 @@
+// The management API against a session that answers from memory.
+// Promises: each status that a route can have is asked for once.
+// Does not know: sockets; those are server/admin-socket's.
+
+import { expect, test } from 'vitest'
+import type { HttpRequest } from '../../base/world.ts'
+import type { Session } from '../../broker/door.ts'
+import { refuse } from '../../broker/errors.ts'
+import type { BindCall, QueueCalls, QueueView } from '../../broker/queue-door.ts'
+import { answerHttp } from './api.ts'
+
+const view: QueueView = {
+  name: 'orders',
+  type: 'classic',
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: [{ name: 'x-max-length', value: { type: 'int64', value: 5 } }],
+  policy: undefined,
+  operatorPolicy: undefined,
+  ready: 3,
+  unacknowledged: 1,
+  consumers: 2,
+  bytes: 99,
+}
+const binding: BindCall = {
+  source: 'amq.topic',
+  destination: 'orders',
+  destinationKind: 'queue',
+  routingKey: 'a/b',
+  arguments: [],
+}
+const missing = refuse('queueMissing', "no queue 'none' in vhost '/'")
+
+function sessionOf(calls: Partial<QueueCalls>): { session: Session; asked: string[] } {
+  const asked: string[] = []
+  const queues: Partial<QueueCalls> = {
+    listQueues: () => Promise.resolve([view]),
+    describeQueue: (name) => Promise.resolve(name === 'orders' ? view : missing),
+    deleteQueue: (name, only) => {
+      asked.push(`${name} ${JSON.stringify(only)}`)
+      return Promise.resolve(0)
+    },
+    declareQueue: (call) => {
+      asked.push(JSON.stringify(call))
+      return Promise.resolve({ name: call.name, messages: 0, consumers: 0 })
+    },
+    purgeQueue: () => Promise.resolve(refuse('queueLocked', 'it is locked')),
+    listBindings: () => [binding],
+    unbind: (call) => {
+      asked.push(`unbind ${call.routingKey}`)
+      return Promise.resolve(true as const)
+    },
+    ...calls,
+  }
+  return { session: { queues } as unknown as Session, asked }
+}
+
+const ask = (session: Session, method: string, target: string, body?: unknown) => {
+  const [path, query] = target.split('?')
+  const request: HttpRequest = {
+    method,
+    path,
+    query: new URLSearchParams(query),
+    headers: {},
+    body: body === undefined ? Buffer.alloc(0) : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
+  }
+  return answerHttp(session, request)
+}
+
+test('queues are listed and described in the words of the management API', async () => {
+  const { session } = sessionOf({})
+  const listed = await ask(session, 'GET', '/api/queues/%2F')
+  expect(listed.status).toBe(200)
+  expect(JSON.parse(String(listed.body))).toMatchObject([
+    { name: 'orders', vhost: '/', messages: 4, messages_ready: 3, arguments: { 'x-max-length': 5 }, consumers: 2 },
+  ])
+  expect((await ask(session, 'GET', '/api/queues/%2F/orders')).status).toBe(200)
+  const none = await ask(session, 'GET', '/api/queues/%2F/none')
+  expect([none.status, JSON.parse(String(none.body))]).toEqual([
+    404,
+    { error: 'Object Not Found', reason: "no queue 'none' in vhost '/'" },
+  ])
+})
+
+test.each([
+  ['PUT', '/api/queues/%2F/fresh', { arguments: { 'x-max-priority': 3 } }, 201],
+  ['PUT', '/api/queues/%2F/orders', {}, 204],
+  ['PUT', '/api/queues/%2F/orders', { durable: 'perhaps' }, 400],
+  ['PUT', '/api/queues/%2F/orders', '{', 400],
+  ['PUT', '/api/queues/%2F/orders', [1], 400],
+  ['DELETE', '/api/queues/%2F/orders?if-empty=true', undefined, 204],
+  ['DELETE', '/api/queues/%2F/none', undefined, 404],
+  ['DELETE', '/api/queues/%2F/orders/contents', undefined, 400],
+  ['POST', '/api/queues/%2F/orders/get', { ackmode: 'toString' }, 400],
+  ['POST', '/api/queues/%2F/orders', {}, 405],
+  ['GET', '/api/queues/other', undefined, 404],
+  ['GET', '/api/queues/%2', undefined, 400],
+  ['GET', '/nothing', undefined, 404],
+  ['DELETE', '/api/bindings/%2F/e/amq.topic/q/orders/a%252Fb', undefined, 204],
+  ['DELETE', '/api/bindings/%2F/e/amq.topic/q/orders/other', undefined, 404],
+  ['DELETE', '/api/bindings/%2F/e/amq.topic/x/orders/other', undefined, 400],
+] as const)('%s %s with %j is %i', async (method, target, body, status) => {
+  expect((await ask(sessionOf({}).session, method, target, body)).status).toBe(status)
+})
+
+test('what was asked reaches the door', async () => {
+  const { session, asked } = sessionOf({})
+  await ask(session, 'PUT', '/api/queues/%2F/a%2Fb', { durable: false, arguments: { 'x-max-priority': 3 } })
+  await ask(session, 'DELETE', '/api/queues/%2F/orders?if-unused=true')
+  expect(JSON.parse(asked[0])).toMatchObject({
+    name: 'a/b',
+    durable: false,
+    arguments: [{ name: 'x-max-priority', value: { type: 'int64', value: 3 } }],
+  })
+  expect(asked[1]).toBe('orders {"ifUnused":true,"ifEmpty":false}')
+})
+
+test('a publish answers once the message is stored, and says when a queue refused it', async () => {
+  for (const [end, status, body] of [
+    ['stored', 200, { routed: true }],
+    ['refused', 400, { error: 'bad_request', reason: 'a queue refused the message' }],
+  ] as const) {
+    let state: 'pending' | 'stored' | 'refused' = 'pending'
+    let tell = (): void => {}
+    const published: string[] = []
+    const { session } = sessionOf({
+      openChannel: () =>
+        ({
+          publish: (publication: { exchange: string; body: readonly Buffer[]; properties: Buffer }) => {
+            published.push(`${publication.exchange} ${String(publication.body[0])} ${publication.properties.length}`)
+            return {
+              get state() {
+                return state
+              },
+              whenSettled: (done: () => void) => void (tell = done),
+            }
+          },
+          close: () => void published.push('closed'),
+        }) as never,
+    })
+    const answered = ask(session, 'POST', '/api/exchanges/%2F/amq.default/publish', {
+      routing_key: 'orders',
+      payload: 'aGk=',
+      payload_encoding: 'base64',
+      properties: { delivery_mode: 2 },
+    })
+    await Promise.resolve()
+    state = end
+    tell()
+    const answer = await answered
+    expect([answer.status, JSON.parse(String(answer.body))]).toEqual([status, body])
+    expect(published).toEqual([' hi 3', 'closed'])
+  }
+})
+
+test('a property that there is not, or of another type, is the fault of who asked', async () => {
+  const { session } = sessionOf({ openChannel: () => ({ close: () => {} }) as never })
+  for (const properties of [{ colour: 'red' }, { priority: 'high' }, { headers: 'x' }]) {
+    const answer = await ask(session, 'POST', '/api/exchanges/%2F/e/publish', { payload: '', properties })
+    expect(answer.status, JSON.stringify(properties)).toBe(400)
+  }
+})
