@@ -2,9 +2,12 @@
 // Promises: a machine (kind 1): its state is what its records say; lookups are synchronous; lists are sorted by name.
 // Does not know: logs and partitions' contents; how a topic is made and deleted safely (streams/topics.ts).
 
-import { array, int32, int64, list, message, string, uuid, versions } from '../base/schema.ts'
+import { assert } from '../base/assert.ts'
+import { parseTable, tableBytes } from '../base/field-codec.ts'
+import { array, bool, bytes, int32, int64, list, message, string, uuid, versions } from '../base/schema.ts'
 import type { Machine, MachineRecord } from '../log/machine.ts'
 import { CorruptLog, type TopicId } from '../log/store.ts'
+import { isListed, TopicIndex } from './catalog-topics.ts'
 import type { TopicDirectory } from './directory.ts'
 import type { TopicRef, TopicView } from './door.ts'
 import type { QueueFacts } from './queues/facts.ts'
@@ -28,12 +31,16 @@ export interface Topic extends TopicView {
 /** A topic without what follows from its settings. */
 export type TopicFacts = Omit<Topic, 'policy'>
 
-const storedTopic = message(versions(0, 0), {
+const storedTopic = message(versions(0, 1), {
   id: uuid(),
   partitions: int32(),
   origin: string(),
   createdAtMs: int64(),
   settings: list({ name: string(), value: string() }),
+  // What a queue's declaration said. Durable queues only are kept, and those are nobody's own.
+  isQueue: bool({ since: 1 }),
+  autoDelete: bool({ since: 1 }),
+  arguments: bytes({ since: 1 }),
 })
 const storedText = message(versions(0, 0), { texts: array(string()) })
 
@@ -42,22 +49,28 @@ const clusterKey = 'c'
 const brokerSettingLetter = 'b'
 const topicLetter = 't'
 const separator = '\0'
+const noArguments = Buffer.alloc(0)
+
+/** Equal settings and declarations are one object: ten thousand queues are mostly alike. */
+interface Shared {
+  readonly overrides: ReadonlyMap<string, string>
+  readonly policy: TopicPolicy
+}
+/** Kinds of settings or declarations remembered as shared; beyond it the memory starts anew. */
+const sharedMax = 4096
 
 interface State {
   clusterId: string
   readonly brokerSettings: Map<string, string>
-  readonly byName: Map<string, Map<string, Topic>>
-  readonly byId: Map<TopicId, Topic>
-  /** By vhost; made when asked for. */
-  readonly sorted: Map<string, readonly Topic[]>
+  readonly topics: TopicIndex<Topic>
+  readonly shared: Map<string, Shared>
 }
 
 const emptyState = (): State => ({
   clusterId: '',
   brokerSettings: new Map(),
-  byName: new Map(),
-  byId: new Map(),
-  sorted: new Map(),
+  topics: new TopicIndex(),
+  shared: new Map(),
 })
 
 export class Catalog implements Machine, TopicDirectory {
@@ -66,6 +79,11 @@ export class Catalog implements Machine, TopicDirectory {
   #state = emptyState()
   /** While the log is replayed: what is known by then. Lookups see the state before until it is whole. */
   #replaying: State | undefined
+  /** What no record tells of: it stays when the log is replayed. */
+  readonly #volatile = new TopicIndex<Topic>()
+  /** What clients of Kafka see of a vhost, by name; made when asked for. */
+  readonly #listed = new Map<string, readonly Topic[]>()
+  readonly #queueFactsSeen = new Map<string, QueueFacts>()
 
   /** `staticDefaults`: what the operator's configuration says, by broker or topic setting name. */
   constructor(staticDefaults: ReadonlyMap<string, string>) {
@@ -84,29 +102,32 @@ export class Catalog implements Machine, TopicDirectory {
   }
 
   find(vhost: string, topic: TopicRef): Topic | undefined {
-    if ('name' in topic) return this.#state.byName.get(vhost)?.get(topic.name)
-    const found = this.#state.byId.get(topic.id)
-    return found?.vhost === vhost ? found : undefined
+    return this.#state.topics.find(vhost, topic) ?? this.#volatile.find(vhost, topic)
   }
 
   byId(id: TopicId): Topic | undefined {
-    return this.#state.byId.get(id)
+    return this.#state.topics.byId(id) ?? this.#volatile.byId(id)
   }
 
+  /** What clients of Kafka see. */
   list(vhost: string): readonly Topic[] {
-    let sorted = this.#state.sorted.get(vhost)
-    if (sorted === undefined) {
-      sorted = [...(this.#state.byName.get(vhost)?.values() ?? [])].sort((one, other) =>
-        one.name < other.name ? -1 : 1,
-      )
-      this.#state.sorted.set(vhost, sorted)
+    let listed = this.#listed.get(vhost)
+    if (listed === undefined) {
+      listed = sortedByName([...this.#state.topics.of(vhost), ...this.#volatile.of(vhost)].filter(isListed))
+      this.#listed.set(vhost, listed)
     }
-    return sorted
+    return listed
+  }
+
+  /** All that are queues too. */
+  queues(vhost: string): Topic[] {
+    const all = [...this.#state.topics.of(vhost), ...this.#volatile.of(vhost)]
+    return sortedByName(all.filter((topic) => topic.queue !== undefined))
   }
 
   /** As of now: what changes later is not in it. */
   all(): readonly Topic[] {
-    return [...this.#state.byId.values()]
+    return [...this.#state.topics.all(), ...this.#volatile.all()]
   }
 
   /** What a topic has that does not override `row`: changed while running, configured, or Kafka's default. */
@@ -128,9 +149,38 @@ export class Catalog implements Machine, TopicDirectory {
     })
   }
 
+  #sharedOf(overrides: ReadonlyMap<string, string>, state: State, isVolatile: boolean): Shared {
+    const key = `${isVolatile}${[...overrides].flat().join(separator)}`
+    let shared = state.shared.get(key)
+    if (shared === undefined) {
+      if (state.shared.size >= sharedMax) state.shared.clear()
+      const policy = this.policyOf(overrides, state)
+      shared = { overrides, policy: isVolatile ? { ...policy, durability: 'scratch' } : policy }
+      state.shared.set(key, shared)
+    }
+    return shared
+  }
+
+  // --- topics that are only in memory ---
+
+  putVolatile(facts: TopicFacts): Topic {
+    assert(facts.isVolatile, 'only what is volatile is kept in memory alone')
+    assert(this.#state.topics.find(facts.vhost, facts) === undefined, 'one topic a name')
+    const topic: Topic = { ...facts, ...this.#sharedOf(facts.overrides, this.#state, true) }
+    this.#volatile.put(topic)
+    this.#listed.delete(facts.vhost)
+    return topic
+  }
+
+  removeVolatile(topic: Topic): void {
+    this.#volatile.remove(topic.vhost, topic.name)
+    this.#listed.delete(topic.vhost)
+  }
+
   // --- records ---
 
   topicRecord(topic: TopicFacts): MachineRecord {
+    assert(!topic.isVolatile, 'what is volatile has no record')
     return {
       key: topicKey(topic.vhost, topic.name),
       value: writeStored(storedTopic, {
@@ -139,6 +189,9 @@ export class Catalog implements Machine, TopicDirectory {
         origin: topic.origin,
         createdAtMs: topic.createdAtMs,
         settings: [...topic.overrides].map(([name, value]) => ({ name, value })),
+        isQueue: topic.queue !== undefined,
+        autoDelete: topic.queue?.autoDelete ?? false,
+        arguments: topic.queue === undefined ? noArguments : tableBytes(topic.queue.arguments),
       }),
     }
   }
@@ -184,47 +237,56 @@ export class Catalog implements Machine, TopicDirectory {
     const cut = rest.indexOf(separator)
     const vhost = rest.slice(0, cut)
     const name = rest.slice(cut + 1)
-    let topics = state.byName.get(vhost)
-    if (topics === undefined) state.byName.set(vhost, (topics = new Map()))
-    const before = topics.get(name)
-    if (before !== undefined) state.byId.delete(before.id)
-    state.sorted.delete(vhost)
+    this.#listed.delete(vhost)
     if (value === null) {
-      topics.delete(name)
+      state.topics.remove(vhost, name)
       return
     }
     const stored = readStored(storedTopic, value)
-    const overrides = new Map(stored.settings.map((setting) => [setting.name, setting.value]))
-    const topic: Topic = {
+    state.topics.put({
       vhost,
       name,
       id: stored.id as TopicId,
       partitions: stored.partitions,
-      origin: 'kafka',
+      origin: stored.origin === 'amqp' ? 'amqp' : 'kafka',
       createdAtMs: stored.createdAtMs,
-      overrides,
-      policy: this.policyOf(overrides, state),
-      queue: undefined,
+      ...this.#sharedOf(new Map(stored.settings.map((setting) => [setting.name, setting.value])), state, false),
+      queue: stored.isQueue ? this.#queueFacts(stored.autoDelete, stored.arguments) : undefined,
       isVolatile: false,
+    })
+  }
+
+  #queueFacts(autoDelete: boolean, stored: Buffer): QueueFacts {
+    const key = `${autoDelete}${stored.toString('latin1')}`
+    let facts = this.#queueFactsSeen.get(key)
+    if (facts === undefined) {
+      if (this.#queueFactsSeen.size >= sharedMax) this.#queueFactsSeen.clear()
+      // A copy: a field keeps the bytes it was read from, and these may be a slice of a whole batch.
+      const table = stored.length === 0 ? [] : parseTable(Buffer.from(stored))
+      facts = { durable: true, exclusive: false, autoDelete, arguments: table }
+      this.#queueFactsSeen.set(key, facts)
     }
-    topics.set(name, topic)
-    state.byId.set(topic.id, topic)
+    return facts
   }
 
   /** The broker's defaults changed: so do the policies that follow them. */
   #recompile(state: State): void {
-    for (const topic of state.byId.values()) {
-      const changed = { ...topic, policy: this.policyOf(topic.overrides, state) }
-      state.byId.set(topic.id, changed)
-      state.byName.get(topic.vhost)?.set(topic.name, changed)
-    }
-    state.sorted.clear()
+    state.shared.clear()
+    for (const topic of [...state.topics.all()])
+      state.topics.put({ ...topic, ...this.#sharedOf(topic.overrides, state, false) })
+    if (state === this.#state) this.#recompileVolatile()
+    this.#listed.clear()
+  }
+
+  #recompileVolatile(): void {
+    for (const topic of [...this.#volatile.all()])
+      this.#volatile.put({ ...topic, ...this.#sharedOf(topic.overrides, this.#state, true) })
   }
 
   *entries(): Generator<MachineRecord> {
     if (this.clusterId !== '') yield this.clusterIdRecord(this.clusterId)
     for (const [name, value] of this.brokerSettings) yield this.brokerSettingRecord(name, value)
-    for (const topic of this.#state.byId.values()) yield this.topicRecord(topic)
+    for (const topic of this.#state.topics.all()) yield this.topicRecord(topic)
   }
 
   reset(): void {
@@ -232,9 +294,14 @@ export class Catalog implements Machine, TopicDirectory {
   }
 
   replayed(): void {
-    if (this.#replaying !== undefined) this.#state = this.#replaying
+    if (this.#replaying === undefined) return
+    this.#state = this.#replaying
     this.#replaying = undefined
+    this.#recompileVolatile()
+    this.#listed.clear()
   }
 }
+
+const sortedByName = (topics: Topic[]): Topic[] => topics.sort((one, other) => (one.name < other.name ? -1 : 1))
 
 const topicKey = (vhost: string, name: string): Buffer => Buffer.from(topicLetter + vhost + separator + name)
