@@ -51,12 +51,12 @@ const list: readonly (readonly [name: keyof Properties, kind: Kind])[] = [
 export const noProperties: Buffer = Buffer.alloc(2)
 
 const flagOf = (index: number): number => 0x8000 >>> index
-/** Bit 0 says that another word of flags follows, for which class basic has no properties; bit 1 is nobody's. */
-const unknownFlags = 0b11
+/** Another word of flags follows: class basic has no properties for it. Bit 1 means nothing and is passed over. */
+const flagContinued = 1
 
-export function readFlags(reader: Reader): number {
+function readFlags(reader: Reader): number {
   const flags = reader.uint16()
-  if ((flags & unknownFlags) !== 0) throw new DecodeError('flags of properties that class basic does not have')
+  if ((flags & flagContinued) !== 0) throw new DecodeError('flags of properties that class basic does not have')
   return flags
 }
 

@@ -20,7 +20,8 @@ const flagType = 0x0020
 const flagUserId = 0x0010
 const flagAppId = 0x0008
 const flagClusterId = 0x0004
-const unknownFlags = 0x0003
+/** Another word of flags follows: class basic has no properties for it. Bit 1 means nothing and is passed over. */
+const flagContinued = 0x0001
 
 /** Positions are those of a text's length byte or of the headers' uint32 length; -1: not there. */
 export class PropertyScan {
@@ -56,8 +57,7 @@ export class PropertyScan {
 
   /** Where the list ends. The order is that of the flags, from bit 15 down. */
   private scanList(bytes: Buffer, flags: number): number {
-    // Bit 0 would be followed by another word of flags, for which class basic has no properties; bit 1 is nobody's.
-    if ((flags & unknownFlags) !== 0) throw new DecodeError('flags of properties that class basic does not have')
+    if ((flags & flagContinued) !== 0) throw new DecodeError('flags of properties that class basic does not have')
     let at = 2
     if ((flags & flagContentType) !== 0) at = behindText(bytes, at)
     if ((flags & flagContentEncoding) !== 0) at = behindText(bytes, at)

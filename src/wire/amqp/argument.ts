@@ -9,6 +9,7 @@ import type { Reader, Writer } from '../../base/bytes.ts'
 import { readTable, writeTable } from '../../base/field-codec.ts'
 import { noFields } from '../../base/fields.ts'
 import type { FieldTable } from '../../base/fields.ts'
+import { FrameFault } from './frame.ts'
 
 /** One type of argument. A bit shares its byte with the bits beside it (clause 4.2.5.2). */
 export interface ArgumentType<Value> {
@@ -87,7 +88,7 @@ export const shortText: ArgumentType<string> = {
 export function checkedText(text: string, buffer: Buffer, from: number, to: number): string {
   // Decoding puts U+FFFD where the bytes are not UTF-8; seldom is it what they said.
   if (text.includes('\ufffd') && !isUtf8(buffer.subarray(from, to))) {
-    throw new DecodeError('Malformed UTF-8 in shortstr')
+    throw new FrameFault('Malformed UTF-8 in shortstr')
   }
   return text
 }

@@ -1,9 +1,9 @@
 // The frames that every message is made of, read without tables: publish, content header, settlements.
-// Promises: the same judgement as the tables' (proven by properties); no string is made of a name that was just seen.
+// Promises: the same judgement as the tables' (proven by properties), FrameFault only; no string is made of a name that was just seen.
 // Does not know: channels, what is published; which frame comes when.
 
-import { DecodeError } from '../../base/bytes.ts'
 import { checkedText } from './argument.ts'
+import { frameHeader, undecodable, unknownFrame } from './frame.ts'
 
 /** First four bytes of the payload: class and method id. */
 export const keyPublish = 0x003c_0028
@@ -34,12 +34,12 @@ export class PublishView {
   decode(buffer: Buffer, start: number, end: number): void {
     // Class, method and ticket; then two short strings and an octet of bits take at least three bytes.
     const exchangeAt = start + 7
-    if (end - start < 9) throw cutShort()
+    if (end - start < 9) throw undecodable(buffer.subarray(start, end))
     const exchangeEnd = exchangeAt + buffer[start + 6]
     const keyAt = exchangeEnd + 1
-    if (keyAt >= end) throw cutShort()
+    if (keyAt >= end) throw undecodable(buffer.subarray(start, end))
     const keyEnd = keyAt + buffer[exchangeEnd]
-    if (keyEnd + 1 !== end) throw cutShort()
+    if (keyEnd + 1 !== end) throw undecodable(buffer.subarray(start, end))
     const bits = buffer[keyEnd]
     this.mandatory = (bits & 1) !== 0
     this.immediate = (bits & 2) !== 0
@@ -88,7 +88,7 @@ export class SettlementView {
 
   /** Reads the payload buffer[start, end) of the method `key`, class and method id included. */
   decode(key: number, buffer: Buffer, start: number, end: number): void {
-    if (end - start !== 13) throw cutShort()
+    if (end - start !== 13) throw undecodable(buffer.subarray(start, end))
     this.tag = uint64At(buffer, start + 4)
     const bits = buffer[start + 12]
     const first = (bits & 1) !== 0
@@ -107,7 +107,7 @@ export class ContentHeaderView {
   propertiesStart = 0
 
   decode(buffer: Buffer, start: number, end: number): void {
-    if (end - start < 14) throw cutShort()
+    if (end - start < 14) throw unknownFrame(frameHeader, buffer.subarray(start, end))
     this.classId = (buffer[start] << 8) | buffer[start + 1]
     this.weight = (buffer[start + 2] << 8) | buffer[start + 3]
     this.bodyBytes = uint64At(buffer, start + 4)
@@ -119,8 +119,4 @@ function uint64At(buffer: Buffer, at: number): number {
   const upper = ((buffer[at] << 24) | (buffer[at + 1] << 16) | (buffer[at + 2] << 8) | buffer[at + 3]) >>> 0
   const lower = ((buffer[at + 4] << 24) | (buffer[at + 5] << 16) | (buffer[at + 6] << 8) | buffer[at + 7]) >>> 0
   return upper > 0x1f_ffff ? Number.MAX_SAFE_INTEGER : upper * 0x1_0000_0000 + lower
-}
-
-function cutShort(): DecodeError {
-  return new DecodeError('a frame that is not as long as its arguments')
 }

@@ -201,6 +201,19 @@ export class FrameReader {
 
 /** The first octets of a payload as RabbitMQ shows them in its texts (rabbit_reader:payload_snippet). */
 export function octetsOf(payload: Buffer): string {
-  const shown = [...payload.subarray(0, 16)].join(',')
+  const shown = payload.subarray(0, 16).join(',')
   return `${payload.length <= 16 ? 'all' : 'first 16'} octets = <<${shown}>>`
+}
+
+/** A frame of a type that nobody knows, or too short for its type. */
+export function unknownFrame(type: number, payload: Buffer): FrameFault {
+  return new FrameFault(`type ${type}, ${octetsOf(payload)}: unknown_frame`)
+}
+
+/** What of a method's arguments is shown to who sent them: reply texts hold 255 characters. */
+const argumentsShownMax = 64
+
+/** A method whose arguments are not what its table says. `payload` begins with class and method id. */
+export function undecodable(payload: Buffer): FrameFault {
+  return new FrameFault(`cannot decode <<${payload.subarray(4, 4 + argumentsShownMax).join(',')}>>`)
 }

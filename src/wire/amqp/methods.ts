@@ -4,6 +4,7 @@
 
 import { DecodeError, Reader, Writer } from '../../base/bytes.ts'
 import { bit, codecOf, longText, shortText, table, u16, u32, u64, u8 } from './argument.ts'
+import { frameMethod, FrameFault, undecodable, unknownFrame } from './frame.ts'
 import type { ArgumentInput, Arguments, ArgumentsCodec, ArgumentValues } from './argument.ts'
 
 export interface Method<A extends Arguments> {
@@ -265,10 +266,15 @@ export function methodNamed(name: MethodName): AnyMethod {
   return methods[name] as AnyMethod
 }
 
-/** The arguments of a method, which take all of payload[4, …): payload begins with class and method id. */
+/** Throws FrameFault only. The arguments of a method, which take all of payload[4, …): payload begins with class and method id. */
 export function decodeMethod(name: MethodName, payload: Buffer): MethodCall {
-  const decoded: unknown = methodNamed(name).codec.decode(new Reader(payload, 4))
-  return { name, arguments: decoded } as MethodCall
+  try {
+    const decoded: unknown = methodNamed(name).codec.decode(new Reader(payload, 4))
+    return { name, arguments: decoded } as MethodCall
+  } catch (error) {
+    if (!(error instanceof DecodeError) || error instanceof FrameFault) throw error
+    throw undecodable(payload)
+  }
 }
 
 /** Class id, method id and arguments: the payload of a method frame. */
@@ -284,6 +290,6 @@ export function encodeMethod<Name extends MethodName>(name: Name, values: Method
 
 /** The method that a payload begins with; undefined: one that nobody specified. */
 export function payloadMethod(payload: Buffer): MethodName | undefined {
-  if (payload.length < 4) throw new DecodeError(`a method of ${payload.length} bytes`)
+  if (payload.length < 4) throw unknownFrame(frameMethod, payload)
   return nameByKey.get(payload.readUInt32BE(0))
 }
