@@ -82,6 +82,8 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     nodeId,
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
+    goingWith: () => [],
+    dropped: () => undefined,
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
   const rooms: Rooms = {

@@ -10,6 +10,8 @@ import { booleanOf, judgeValue, listOf, numberOf } from './setting-values.ts'
 import { topicSettings, type TopicSettingRow } from './topic-settings.ts'
 
 export interface TopicPolicy {
+  /** What a queue has worked off is dropped (cleanup.policy=consumed). */
+  readonly dropsConsumed: boolean
   /** -1: never. */
   readonly retentionMs: number
   /** -1: no limit. */
@@ -91,9 +93,13 @@ export function compilePolicy(value: (name: string) => string): TopicPolicy {
     (name) => value(name).trim() !== topicSettings.get(name)?.byDefault,
   )
   const compression = value('compression.type').trim()
+  const cleanup = listOf(value('cleanup.policy'))
+  // Consumed alone: what nobody worked off stays, however old or much it is.
+  const retains = cleanup.includes('delete')
   return {
-    retentionMs: number('retention.ms'),
-    retentionBytes: number('retention.bytes'),
+    dropsConsumed: cleanup.includes('consumed'),
+    retentionMs: retains ? number('retention.ms') : -1,
+    retentionBytes: retains ? number('retention.bytes') : -1,
     batchBytesMax: number('max.message.bytes'),
     stampsAppendTime: value('message.timestamp.type').trim() === 'LogAppendTime',
     timestampBeforeMs: number('message.timestamp.before.max.ms'),

@@ -52,10 +52,10 @@ const retentionRows: readonly TopicSettingRow[] = [
     brokerName: 'log.cleanup.policy',
     ...honoured,
     type: 'list',
-    words: ['delete', 'compact'],
+    words: ['delete', 'consumed', 'compact'],
     byDefault: 'delete',
     documentation:
-      'What is done with old segments. delete drops them by retention. compact is not built yet and is refused.',
+      'What is done with old segments. delete drops them by retention. consumed drops them once the queue over the topic has worked them off; without a queue nothing is dropped. compact is not built yet and is refused.',
   },
   {
     name: 'segment.bytes',

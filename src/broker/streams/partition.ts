@@ -286,6 +286,8 @@ export class Partition {
   #snapshot(log: Log, producers: Producers, nowMs: number): void {
     this.#bytesSinceSnapshot = 0
     this.#batchesSinceSnapshot = 0
+    // Nobody reads it after a start.
+    if (log.settings.durability === 'scratch') return
     const snapshot = { log: log.id, offset: this.#next, producers: producers.write(nowMs) }
     this.#lastAppend
       .then(() => (this.#gone ? undefined : this.#host.snapshots.keep([snapshot])))
@@ -459,6 +461,7 @@ export class Partition {
   async lastSnapshot(): Promise<{ log: LogId; offset: number; producers: Buffer } | undefined> {
     await this.settled()
     if (this.#gone || this.#producers === undefined || this.#batchesSinceSnapshot === 0) return undefined
+    if (this.#log?.settings.durability === 'scratch') return undefined
     return { log: this.id, offset: this.#next, producers: this.#producers.write(this.#host.world.clock.nowMs()) }
   }
 

@@ -158,7 +158,7 @@ export class Retention {
 
   #bytesOfAll(): number {
     let bytes = 0
-    for (const topic of this.#host.catalog.all()) {
+    for (const topic of this.#budgeted()) {
       for (let index = 0; index < topic.partitions; index++) {
         const log = this.#host.partitions.seen(topic, index)?.log
         bytes += log?.bytes ?? this.#host.store.bytesOf(logId(topic.id, index))
@@ -167,9 +167,14 @@ export class Retention {
     return bytes
   }
 
+  /** What is dropped when it was consumed is not dropped for anybody's want of room. */
+  #budgeted(): readonly Topic[] {
+    return this.#host.catalog.all().filter((topic) => !topic.policy.dropsConsumed)
+  }
+
   async #openAll(): Promise<Kept[]> {
     const all: Kept[] = []
-    for (const topic of this.#host.catalog.all()) {
+    for (const topic of this.#budgeted()) {
       for (let index = 0; index < topic.partitions; index++) {
         const partition = this.#host.partitions.of(topic, index)
         if (partition === undefined) continue

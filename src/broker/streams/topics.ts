@@ -4,17 +4,25 @@
 // Does not know: who asks; quotas; what partitions hold.
 
 import { assert } from '../../base/assert.ts'
-import { partitionsMax } from '../../base/limits.ts'
 import type { World } from '../../base/world.ts'
-import { machineLogId, type MachineLog } from '../../log/machine.ts'
+import { machineLogId, type Decision, type MachineLog } from '../../log/machine.ts'
 import { AppendFailure, logId, type LogId, type Store, type TopicId } from '../../log/store.ts'
 import type { Catalog, Topic, TopicFacts } from '../catalog.ts'
 import type { NewTopic } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
-import { judgeTopicSettings, logSettingsOf, normalisedAll } from '../settings/topic-policy.ts'
+import type { QueueFacts } from '../queues/facts.ts'
+import { logSettingsOf, type TopicPolicy } from '../settings/topic-policy.ts'
 import type { Partitions } from './partitions.ts'
 import type { ProducerSnapshots } from './producer-snapshots.ts'
-import { judgeTopicName, mayCollide, metricName } from './topic-names.ts'
+import { judgeTopicName } from './topic-names.ts'
+import {
+  judgePartitionCount,
+  judgePartitions,
+  MetricNames,
+  newTopicId,
+  overridesOf,
+  seenBefore,
+} from './topic-plans.ts'
 
 export interface TopicsHost {
   readonly world: World
@@ -28,8 +36,21 @@ export interface TopicsHost {
   defaultPartitions(): number
   /** Why nothing new may be made now (the reserve of the disk is touched). */
   createRefusal(): Refusal | undefined
+  /** What else goes in the append that deletes a topic: bindings of its queue, its ledgers. */
+  goingWith(topic: Topic): readonly Decision[]
+  /** A topic is gone, by now durably; its logs are next. Its queue tells its consumers. */
+  dropped(topic: Topic): void
   /** A topic is gone for good: groups forget its offsets. */
   topicDeleted(vhost: string, topic: TopicId): Promise<void> | void
+}
+
+export interface NewQueue {
+  readonly vhost: string
+  readonly name: string
+  readonly partitions: number
+  readonly overrides: ReadonlyMap<string, string>
+  readonly queue: QueueFacts
+  readonly isVolatile: boolean
 }
 
 /** What a topic would be. */
@@ -110,7 +131,7 @@ export class Topics {
       return refuse('topicExists', `Topic '${name}' already exists.`)
     const other = taken.collision(name)
     if (other !== undefined) return refuse('invalidTopicName', `Topic '${name}' collides with existing topic: ${other}`)
-    const partitions = this.#judgePartitions(wanted)
+    const partitions = judgePartitions(wanted, this.#host.nodeId, () => this.#host.defaultPartitions())
     if (typeof partitions !== 'number') return partitions
     const overrides = overridesOf(wanted.settings)
     if (isRefusal(overrides)) return overrides
@@ -118,55 +139,13 @@ export class Topics {
     return {
       vhost,
       name,
-      id: this.#newTopicId(),
+      id: newTopicId(this.#host.world.random, this.#host.catalog),
       partitions,
       origin: 'kafka',
       createdAtMs: this.#host.world.clock.nowMs(),
       overrides,
       queue: undefined,
       isVolatile: false,
-    }
-  }
-
-  #judgePartitions(wanted: NewTopic): number | Refusal {
-    const { partitions, replicationFactor, assignments } = wanted
-    if (assignments !== undefined && assignments.length > 0) {
-      if ((partitions ?? -1) !== -1)
-        return refuse(
-          'invalidRequest',
-          'A manual partition assignment was specified, but numPartitions was not set to -1.',
-        )
-      if ((replicationFactor ?? -1) !== -1)
-        return refuse(
-          'invalidRequest',
-          'A manual partition assignment was specified, but replication factor was not set to -1.',
-        )
-      const wrong = assignments.find((replicas) => replicas.length !== 1 || replicas[0] !== this.#host.nodeId)
-      if (wrong !== undefined)
-        return refuse(
-          'invalidReplicaAssignment',
-          `There is one node here, ${this.#host.nodeId}: replicas [${wrong.join(', ')}] cannot be.`,
-        )
-      return judgePartitionCount(assignments.length) ?? assignments.length
-    }
-    const factor = replicationFactor ?? -1
-    if (factor !== -1 && factor !== 1)
-      return refuse(
-        'invalidReplicationFactor',
-        factor < 1
-          ? 'Replication factor must be larger than 0, or -1 to use the default value.'
-          : `Unable to replicate the partition ${factor} time(s): this is one node, its replication factor is 1.`,
-      )
-    const count = partitions === undefined || partitions === -1 ? this.#host.defaultPartitions() : partitions
-    return judgePartitionCount(count) ?? count
-  }
-
-  #newTopicId(): TopicId {
-    for (;;) {
-      const id = this.#host.world.random.bytes(16).toString('base64url') as TopicId
-      // Kafka's tools take an id that begins with '-' for a flag; ids of few leading zero bytes are reserved.
-      const isReserved = id.startsWith('-') || id.startsWith('AAAAAAAAAAAAAAAAAAAA')
-      if (!isReserved && this.#host.catalog.byId(id) === undefined) return id
     }
   }
 
@@ -209,6 +188,62 @@ export class Topics {
     }
   }
 
+  /** A topic that is a queue from its first day. Its name may be one that Kafka could not say. */
+  async createQueue(wanted: NewQueue): Promise<Topic | Refusal> {
+    const { vhost, name } = wanted
+    for (let busy; (busy = this.#busyWith(vhost, [name])) !== undefined;) await busy
+    const { catalog, world } = this.#host
+    if (catalog.find(vhost, { name }) !== undefined) return refuse('topicExists', `Topic '${name}' already exists.`)
+    const wrong = this.#host.createRefusal() ?? (wanted.isVolatile ? undefined : this.#notReady())
+    if (wrong !== undefined) return wrong
+    const plan: Plan = {
+      ...wanted,
+      id: newTopicId(world.random, catalog),
+      origin: 'amqp',
+      createdAtMs: world.clock.nowMs(),
+    }
+    const failed = await (wanted.isVolatile ? this.#makeVolatile(plan) : this.#make(vhost, [plan]))
+    return failed ?? catalog.byId(plan.id) ?? goneMeanwhile(name)
+  }
+
+  #makeVolatile(plan: Plan): Promise<Refusal | undefined> {
+    return this.#whileBusy(plan.vhost, [plan.name], async () => {
+      const { catalog, store } = this.#host
+      const policy: TopicPolicy = { ...catalog.policyOf(plan.overrides), durability: 'scratch' }
+      try {
+        await store.create(
+          logsOf(plan.id, 0, plan.partitions).map((id) => ({ id, settings: logSettingsOf(policy, id) })),
+        )
+      } catch (error) {
+        return refusalOf(error, 'The queue could not be made')
+      }
+      catalog.putVolatile(plan)
+      return undefined
+    })
+  }
+
+  /** What is declared over a topic that stays: a queue, or (undefined) none any more; `along` is in the same append. */
+  async setQueue(
+    topic: Topic,
+    queue: QueueFacts | undefined,
+    along: readonly Decision[] = [],
+  ): Promise<Topic | Refusal> {
+    for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
+    const { catalog, machineLog } = this.#host
+    const now = catalog.byId(topic.id)
+    if (now === undefined) return goneMeanwhile(topic.name)
+    if (now.queue === queue) return now
+    const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
+      try {
+        await machineLog.appendAll([{ machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }, ...along])
+      } catch (error) {
+        return refusalOf(error, 'The queue could not be declared')
+      }
+      return undefined
+    })
+    return failed ?? catalog.byId(topic.id) ?? goneMeanwhile(topic.name)
+  }
+
   /** More partitions for a topic: new empty logs behind those there are. */
   async grow(vhost: string, name: string, partitions: number, validateOnly: boolean): Promise<Topic | Refusal> {
     for (let busy; (busy = this.#busyWith(vhost, [name])) !== undefined;) await busy
@@ -238,7 +273,8 @@ export class Topics {
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
     try {
-      await machineLog.append(catalog, [catalog.topicRecord({ ...now, overrides })])
+      if (now.isVolatile) catalog.putVolatile({ ...now, overrides })
+      else await machineLog.append(catalog, [catalog.topicRecord({ ...now, overrides })])
       const changed = catalog.byId(topic.id)
       if (changed !== undefined) await partitions.configure(changed)
       return true
@@ -255,7 +291,12 @@ export class Topics {
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
     return this.#whileBusy(topic.vhost, [topic.name], async () => {
       try {
-        await machineLog.append(catalog, [catalog.topicGone(now)])
+        if (now.isVolatile) catalog.removeVolatile(now)
+        else
+          await machineLog.appendAll([
+            { machine: catalog, records: [catalog.topicGone(now)] },
+            ...this.#host.goingWith(now),
+          ])
       } catch (error) {
         return refusalOf(error, 'The topic could not be deleted')
       }
@@ -266,6 +307,7 @@ export class Topics {
 
   async #removeLogs(topic: Topic): Promise<void> {
     const { store, partitions, snapshots, world } = this.#host
+    this.#host.dropped(topic)
     partitions.drop(topic.id)
     try {
       await store.delete(logsOf(topic.id, 0, topic.partitions))
@@ -295,10 +337,14 @@ export class Topics {
   }
 }
 
-/** Puts right what a crash left: logs without a topic are removed, logs a topic misses are made. */
-export async function settleLogs(store: Store, catalog: Catalog): Promise<{ removed: number; made: number }> {
+/** Puts right what a crash left: logs without a topic (or `owned` otherwise) are removed, logs a topic misses are made. */
+export async function settleLogs(
+  store: Store,
+  catalog: Catalog,
+  owned: readonly LogId[] = [],
+): Promise<{ removed: number; made: number }> {
   const there = new Set(store.list())
-  const wanted = new Set<LogId>([machineLogId])
+  const wanted = new Set<LogId>([machineLogId, ...owned])
   const missing: { id: LogId; settings: ReturnType<typeof logSettingsOf> }[] = []
   for (const topic of catalog.all()) {
     for (const id of logsOf(topic.id, 0, topic.partitions)) {
@@ -316,29 +362,6 @@ function logsOf(topic: TopicId, from: number, to: number): LogId[] {
   return Array.from({ length: to - from }, (_, index) => logId(topic, from + index))
 }
 
-function judgePartitionCount(partitions: number): Refusal | undefined {
-  if (!Number.isInteger(partitions) || partitions < 1)
-    return refuse('invalidPartitions', 'Number of partitions must be larger than 0, or -1 to use the default value.')
-  if (partitions > partitionsMax)
-    return refuse('invalidPartitions', `A topic has at most ${partitionsMax} partitions; ${partitions} were asked for.`)
-  return undefined
-}
-
-function overridesOf(settings: ReadonlyMap<string, string | null>): Map<string, string> | Refusal {
-  const overrides = new Map<string, string>()
-  for (const [name, value] of settings) {
-    if (value === null) return refuse('invalidSetting', `Null value not supported for topic configs: ${name}`)
-    overrides.set(name, value)
-  }
-  return judgeTopicSettings(overrides) ?? normalisedAll(overrides)
-}
-
-/** True for what it saw before. */
-function seenBefore(): (name: string) => boolean {
-  const seen = new Set<string>()
-  return (name) => seen.size === seen.add(name).size
-}
-
 const goneMeanwhile = (name: string): Refusal => refuse('unknownTopic', `Topic '${name}' was deleted meanwhile.`)
 
 function refusalOf(error: unknown, what: string): Refusal {
@@ -347,31 +370,4 @@ function refusalOf(error: unknown, what: string): Refusal {
     isFull ? 'storageFull' : 'storageFailed',
     `${what}: ${error instanceof Error ? error.message : String(error)}`,
   )
-}
-
-/** Names as metrics see them; made only when a name asked for could collide. */
-class MetricNames {
-  readonly #catalog: Catalog
-  readonly #vhost: string
-  #names: Map<string, string> | undefined
-  readonly #added: string[] = []
-
-  constructor(catalog: Catalog, vhost: string) {
-    this.#catalog = catalog
-    this.#vhost = vhost
-  }
-
-  collision(name: string): string | undefined {
-    if (!mayCollide(name)) return undefined
-    if (this.#names === undefined) {
-      const names = [...this.#catalog.list(this.#vhost).map((topic) => topic.name), ...this.#added]
-      this.#names = new Map(names.filter(mayCollide).map((one) => [metricName(one), one]))
-    }
-    return this.#names.get(metricName(name))
-  }
-
-  add(name: string): void {
-    this.#added.push(name)
-    if (mayCollide(name)) this.#names?.set(metricName(name), name)
-  }
 }
