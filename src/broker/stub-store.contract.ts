@@ -56,7 +56,7 @@ class StubLog implements Log {
   take(entry: AppendEntry): void {
     patchBatch(entry.batch, this.end, 0)
     const next = this.end + entry.offsets
-    this.batches.push({ base: this.end, next, bytes: entry.batch, maxTimestampMs: entry.maxTimestampMs })
+    this.batches.push({ base: this.end, next, bytes: Buffer.from(entry.batch), maxTimestampMs: entry.maxTimestampMs })
     this.end = offset(next)
   }
 

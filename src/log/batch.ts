@@ -25,6 +25,11 @@ const timestampTypeBit = 0x08
 const transactionalBit = 0x10
 const controlBit = 0x20
 const deleteHorizonBit = 0x40
+/**
+ * Attribute bit 7, which Kafka leaves unused: a batch that queues wrote, whose records have the form of
+ * queues/message.ts. A client cannot set it (hasUnknownAttributes), and Kafka's clients look at no bit above 6.
+ */
+export const ownBatchBit = 0x80
 
 /** The head of a batch, opened. Offsets and times are exact numbers. */
 export interface BatchHead {
@@ -69,6 +74,7 @@ export const hasLogAppendTime = (attributes: number): boolean => (attributes & t
 export const isTransactional = (attributes: number): boolean => (attributes & transactionalBit) !== 0
 export const isControl = (attributes: number): boolean => (attributes & controlBit) !== 0
 export const hasDeleteHorizon = (attributes: number): boolean => (attributes & deleteHorizonBit) !== 0
+export const isOwnBatch = (attributes: number): boolean => (attributes & ownBatchBit) !== 0
 /** Bits that Kafka leaves unused; a stranger's batch has them clear. */
 export const hasUnknownAttributes = (attributes: number): boolean =>
   (attributes & ~(codecMask | timestampTypeBit | transactionalBit | controlBit | deleteHorizonBit)) !== 0

@@ -1,109 +1,257 @@
 // One queue at run time: what is published to it, who consumes it, and what became of each message.
-// Promises: messages are stored in the order of add(); a receipt is settled after the commit of what it stands for.
-// Does not know: routing, channels, delivery tags; how its messages are found and read (dispatch.ts).
+// Promises: messages are stored in the order of add(); a receipt is settled after the commit of what it stands for; a
+// message leaves with a reason: acknowledged, rejected, expired, pushed out.
+// Does not know: routing, channels, delivery tags; how messages are stored (queue-log.ts), found and read (dispatch.ts).
 
 import { assert } from '../../base/assert.ts'
-import type { World } from '../../base/world.ts'
-import type { AppendEntry, Store } from '../../log/store.ts'
+import type { AppendEntry } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
-import type { Refusal } from '../errors.ts'
+import { refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
+import { Consumers, Dispatch } from './dispatch.ts'
 import type { QueuePolicy } from './facts.ts'
 import type {
   ClosedReason,
   DeadLettering,
   LedgerClosing,
-  LedgersPart,
   NewMessage,
   QueueConsumer,
   QueuePart,
   StoredMessage,
 } from './parts.ts'
+import { goneRefusal, QueueLog, type PlacedAt, type QueueTools } from './queue-log.ts'
+import { refusedReceipt, storedReceipt } from './receipt.ts'
 
-/** What all queues of a broker share. */
-export interface QueueHost {
-  readonly world: World
-  readonly store: Store
+/** What a queue is made with. */
+export interface QueueRooms extends QueueTools {
   readonly partitions: Partitions
-  readonly ledgers: LedgersPart
-  /** The catalog's topic of that name if it is a queue too. */
-  queueTopic(vhost: string, name: string): Topic | undefined
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
-  /** Called by the queue behind each consume(), cancel() and take(): auto-delete and x-expires look at `consumers`. */
-  used(queue: QueuePart): void
 }
 
 export class Queue implements QueuePart {
-  readonly topic: Topic
+  topic: Topic
   policy: QueuePolicy
   isDeleted = false
-  readonly isReady = false
-  readonly messages = 0
-  readonly unacknowledged = 0
-  readonly consumers = 0
+  readonly #rooms: QueueRooms
+  readonly #log: QueueLog
+  readonly #consumers = new Consumers()
+  #dispatch: Dispatch | undefined
+  /** Offsets that were rejected in this turn and are to be dead-lettered. */
+  #rejected: number[] = []
+  #isFlushAsked = false
 
-  constructor(host: QueueHost, topic: Topic) {
+  constructor(rooms: QueueRooms, topic: Topic) {
+    this.#rooms = rooms
     this.topic = topic
-    this.policy = host.policyOf(topic)
+    this.policy = rooms.policyOf(topic)
+    this.#consumers.isSingleActive = this.policy.singleActiveConsumer
+    const partition = rooms.partitions.of(topic, 0)
+    assert(partition !== undefined, 'a queue has a log')
+    const host = { task: this, changed: () => this.resume(), stored: () => undefined }
+    this.#log = new QueueLog(rooms, host, () => this.topic, partition, this.policy.priorityMax + 1)
   }
+
+  // --- opening and counting ---
 
   async ready(): Promise<Refusal | undefined> {
-    return undefined
+    if (this.isDeleted) return goneRefusal()
+    if (this.isReady) return undefined
+    return this.#log.open()
   }
 
-  add(_message: NewMessage): Receipt | Refusal {
-    assert(false, 'not built')
+  get isReady(): boolean {
+    return this.#log.canAppend
   }
 
-  entriesFor(_messages: readonly NewMessage[]): readonly AppendEntry[] {
-    assert(false, 'not built')
+  get messages(): number {
+    return this.#log.isOpen ? this.#log.ledger.ready : 0
   }
 
-  closings(_offsets: readonly number[], _reason: ClosedReason): readonly LedgerClosing[] {
-    return []
+  get unacknowledged(): number {
+    return this.#log.isOpen ? this.#log.ledger.acquired : 0
   }
 
-  appended(_outcome: Promise<void>): void {}
+  get consumers(): number {
+    return this.#consumers.count
+  }
+
+  // --- storing ---
+
+  add(message: NewMessage): Receipt | Refusal {
+    if (this.isDeleted) return storedReceipt
+    if (!this.accepts(message.bodyBytes)) return this.#refuse(message)
+    const { level, expiryMs } = this.#placeOf(message)
+    return this.#log.add(message, level, expiryMs)
+  }
+
+  #refuse(message: NewMessage): Receipt {
+    if (this.policy.overflow === 'reject-publish-dlx') this.#rooms.deadLettering().deadLetterRefused(this, message)
+    return refusedReceipt
+  }
+
+  #placeOf(message: NewMessage): PlacedAt {
+    const { writer, world } = this.#rooms
+    const { priorityMax, priorityDefault } = this.policy
+    writer.look(message.properties)
+    const { priority, expirationMs } = writer
+    const level = priorityMax === 0 ? 0 : Math.min(priority < 0 ? priorityDefault : priority, priorityMax)
+    return { level, expiryMs: expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs }
+  }
 
   accepts(_bodyBytes: number): boolean {
     return true
   }
 
-  async readEach(_offsets: readonly number[], _see: (message: StoredMessage) => void): Promise<void> {}
+  entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {
+    this.flush()
+    return this.#log.entriesFor(messages, (message) => this.#placeOf(message))
+  }
 
-  async settled(): Promise<void> {}
+  closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[] {
+    return [{ ledger: this.#log.ledger, offsets, reason }]
+  }
 
-  consume(_consumer: QueueConsumer): Refusal | undefined {
+  appended(outcome: Promise<void>): void {
+    this.#log.appended(outcome)
+  }
+
+  async settled(): Promise<void> {
+    const receipt = this.#log.lastReceipt
+    if (receipt !== undefined) await new Promise<void>((done) => receipt.whenSettled(done))
+  }
+
+  /** At the end of a turn: appends what it brought, and passes on what it rejected. */
+  flush(): void {
+    this.#isFlushAsked = false
+    this.#log.flush()
+    if (this.#rejected.length === 0) return
+    const rejected = this.#rejected
+    this.#rejected = []
+    this.#rooms.deadLettering().deadLetter(this, rejected, 'rejected')
+  }
+
+  // --- giving out ---
+
+  consume(consumer: QueueConsumer): Refusal | undefined {
+    if (this.isDeleted) return goneRefusal()
+    const isTaken = this.#consumers.isExclusive || (consumer.isExclusive && this.#consumers.count > 0)
+    // RabbitMQ has the same words for an exclusive consumer of a queue with a single active one.
+    if (isTaken || (consumer.isExclusive && this.policy.singleActiveConsumer))
+      return refuse('exclusiveUse', `queue '${this.topic.name}' in vhost '${this.topic.vhost}' in exclusive use`)
+    this.#consumers.add(consumer)
     return undefined
   }
 
-  cancel(_consumer: QueueConsumer): void {}
-
-  resume(): void {}
-
-  async take(_noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
-    return undefined
+  cancel(consumer: QueueConsumer): void {
+    if (this.#consumers.remove(consumer)) this.resume()
   }
 
-  acknowledge(_offset: number): void {}
+  resume(): void {
+    if (this.isDeleted || this.#consumers.count === 0) return
+    this.#rooms.turns.pumpLater(this)
+  }
 
-  giveBack(_offset: number, _counts: boolean): void {}
+  pump(messagesMax: number): boolean {
+    if (this.isDeleted) return false
+    if (!this.#log.isOpen) {
+      void this.#log.open().then((refused) => {
+        if (refused === undefined) this.resume()
+      })
+      return false
+    }
+    return this.#dispatcher().pump(this.#consumers, messagesMax)
+  }
 
-  reject(_offset: number): void {}
+  #dispatcher(): Dispatch {
+    if (this.#dispatch !== undefined) return this.#dispatch
+    const rules = { drops: () => false, taken: () => undefined }
+    const { ledger, reading } = this.#log
+    this.#dispatch = new Dispatch(this.#rooms.world, this, ledger, reading, rules, () => this.resume())
+    return this.#dispatch
+  }
+
+  async take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
+    if (this.policy.singleActiveConsumer && this.policy.type === 'quorum') return this.#singleActiveRefusal()
+    const refused = await this.ready()
+    if (refused !== undefined) return refused
+    await this.settled()
+    if (this.isDeleted) return goneRefusal()
+    return this.#dispatcher().take(noAck)
+  }
+
+  #singleActiveRefusal(): Refusal {
+    const { name, vhost } = this.topic
+    return refuse(
+      'queueLocked',
+      `cannot obtain access to locked queue '${name}' in vhost '${vhost}'. ` +
+        'basic.get operations are not supported by quorum queues with single active consumer',
+    )
+  }
+
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
+    const refused = await this.ready()
+    if (refused === undefined) await this.#dispatcher().readEach(offsets, see)
+  }
+
+  // --- what becomes of messages ---
+
+  acknowledge(offset: number): void {
+    if (!this.isDeleted) this.#log.ledger.acknowledge(offset)
+  }
+
+  giveBack(offset: number, counts: boolean): void {
+    if (this.isDeleted) return
+    this.#log.ledger.giveBack(offset, counts)
+    this.resume()
+  }
+
+  reject(offset: number): void {
+    if (this.isDeleted) return
+    if (this.policy.deadLetterExchange === undefined) {
+      this.#log.ledger.close(offset, 'rejected')
+      return
+    }
+    this.#rejected.push(offset)
+    if (this.#isFlushAsked) return
+    this.#isFlushAsked = true
+    this.#rooms.turns.flushLater(this)
+  }
 
   async purge(): Promise<number | Refusal> {
-    return 0
+    const refused = await this.ready()
+    if (refused !== undefined) return refused
+    await this.settled()
+    if (this.isDeleted) return goneRefusal()
+    const { ledger } = this.#log
+    const purged = ledger.closeReady(ledger.end, 'purged')
+    await this.#rooms.ledgers.append([])
+    return purged
   }
+
+  // --- changes and the end ---
 
   setPolicy(policy: QueuePolicy): void {
     this.policy = policy
+    this.#consumers.isSingleActive = policy.singleActiveConsumer
+    this.resume()
   }
 
-  drop(_reason: CancelReason): void {
+  drop(reason: CancelReason): void {
+    if (this.isDeleted) return
     this.isDeleted = true
+    this.#dispatch?.close()
+    this.#log.drop()
+    for (const consumer of this.#consumers.all()) {
+      this.#consumers.remove(consumer)
+      consumer.cancelled(reason)
+    }
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.flush()
+    this.#dispatch?.close()
+    await this.settled()
+  }
 }

@@ -2,25 +2,62 @@
 // Promises: the same Queue for the same topic id as long as the topic lives; a topic that is gone has none.
 // Does not know: how queues are declared or listed (queue-desk.ts), what a queue does (queue.ts).
 
-import type { TopicId } from '../../log/store.ts'
+import { BufferPool } from '../../base/buffer-pool.ts'
+import { MiB } from '../../base/limits.ts'
+import type { World } from '../../base/world.ts'
+import type { Store, TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason } from '../queue-door.ts'
-import type { QueuesPart } from './parts.ts'
-import { Queue, type QueueHost } from './queue.ts'
+import type { Partitions } from '../streams/partitions.ts'
+import type { QueuePolicy } from './facts.ts'
+import { MessageWriter } from './message.ts'
+import type { DeadLettering, LedgersPart, QueuesPart } from './parts.ts'
+import { Queue, type QueueRooms } from './queue.ts'
+import { QueueTurns } from './queue-turns.ts'
+import { ReadingBudget } from './reading.ts'
+
+/** What queues need of a broker. */
+export interface QueueHost {
+  readonly world: World
+  readonly store: Store
+  readonly partitions: Partitions
+  readonly ledgers: LedgersPart
+  /** The catalog's topic of that name if it is a queue too. */
+  queueTopic(vhost: string, name: string): Topic | undefined
+  policyOf(topic: Topic): QueuePolicy
+  deadLettering(): DeadLettering
+}
+
+/** Buffers of batches that are kept for the batches to come. */
+const spareBytesMax = 8 * MiB
 
 export class Queues implements QueuesPart {
   readonly #host: QueueHost
+  readonly #rooms: QueueRooms
   readonly #byId = new Map<TopicId, Queue>()
 
   constructor(host: QueueHost) {
     this.#host = host
+    const { world, store, partitions, ledgers } = host
+    this.#rooms = {
+      world,
+      store,
+      partitions,
+      ledgers,
+      turns: new QueueTurns(world.clock),
+      pool: new BufferPool(spareBytesMax),
+      writer: new MessageWriter(),
+      budget: new ReadingBudget(),
+      policyOf: (topic) => host.policyOf(topic),
+      deadLettering: () => host.deadLettering(),
+    }
   }
 
   find(vhost: string, name: string): Queue | undefined {
     const topic = this.#host.queueTopic(vhost, name)
     if (topic === undefined) return undefined
     let queue = this.#byId.get(topic.id)
-    if (queue === undefined) this.#byId.set(topic.id, (queue = new Queue(this.#host, topic)))
+    if (queue === undefined) this.#byId.set(topic.id, (queue = new Queue(this.#rooms, topic)))
     return queue
   }
 

@@ -1,0 +1,324 @@
+// One log of a queue: what is published gathered into batches and appended, its ledger, and reading it.
+// Promises: batches are appended in the order they were made, also while the log opens; a receipt is settled at the
+// commit or refusal of the append that carried it, after the ledger knows of it.
+// Does not know: consumers, limits, why messages leave.
+
+import { assert } from '../../base/assert.ts'
+import type { BufferPool } from '../../base/buffer-pool.ts'
+import type { World } from '../../base/world.ts'
+import { BatchBuilder, type SealedBatch } from '../../log/batch-builder.ts'
+import { AppendFailure, type AppendEntry, type Log, type Store } from '../../log/store.ts'
+import type { Topic } from '../catalog.ts'
+import { refuse, type Refusal } from '../errors.ts'
+import type { Partition } from '../streams/partition.ts'
+import type { MessageWriter } from './message.ts'
+import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
+import type { QueueTurns, TurnTask } from './queue-turns.ts'
+import { Reading, type ReadingBudget } from './reading.ts'
+import { BatchReceipt } from './receipt.ts'
+
+/** What all queues share. */
+export interface QueueTools {
+  readonly world: World
+  readonly store: Store
+  readonly ledgers: LedgersPart
+  readonly turns: QueueTurns
+  readonly pool: BufferPool
+  readonly writer: MessageWriter
+  readonly budget: ReadingBudget
+}
+
+/** A record's bytes beside body and properties, at most about: for the question whether a batch has room. */
+const recordOverheadBytes = 600
+
+/** A batch with what its ledger is told. */
+interface LevelBatch {
+  readonly sealed: SealedBatch
+  readonly level: number
+  readonly earliestExpiryMs: number | undefined
+}
+
+/** What one turn brought. */
+interface Turn {
+  readonly batches: LevelBatch[]
+  readonly receipt: BatchReceipt
+}
+
+interface Level {
+  readonly builder: BatchBuilder
+  earliestExpiryMs: number | undefined
+}
+
+export interface QueueLogHost {
+  readonly task: TurnTask
+  /** The ledger knows more, or anew. */
+  changed(): void
+  /** After so many bytes of bodies were committed. */
+  stored(bodyBytes: number): void
+}
+
+export class QueueLog {
+  readonly #tools: QueueTools
+  readonly #host: QueueLogHost
+  readonly #topic: () => Topic
+  readonly #partition: Partition
+  readonly #levelCount: number
+  readonly #levels: (Level | undefined)[] = []
+  /** Sealed in this turn. */
+  #sealed: LevelBatch[] = []
+  /** Of what is in the builders and sealed; undefined: nothing. */
+  #receipt: BatchReceipt | undefined
+  /** The receipt of the last turn that held anything: when it is settled, all before it are. */
+  #last: BatchReceipt | undefined
+  /** Turns that wait for the log, in order. */
+  #held: Turn[] = []
+  #opening: Promise<Refusal | undefined> | undefined
+  #opened: { readonly log: Log; readonly ledger: LedgerPart; readonly reading: Reading } | undefined
+  #stopWatching: (() => void) | undefined
+  /** Handed to somebody else's append of this turn. */
+  #lent: Turn | undefined
+  #isGone = false
+  /** Messages and bytes of bodies that were added and not committed yet. */
+  pendingMessages = 0
+
+  constructor(tools: QueueTools, host: QueueLogHost, topic: () => Topic, partition: Partition, levelCount: number) {
+    this.#tools = tools
+    this.#host = host
+    this.#topic = topic
+    this.#partition = partition
+    this.#levelCount = levelCount
+  }
+
+  // --- opening ---
+
+  get isOpen(): boolean {
+    return this.#opened !== undefined
+  }
+
+  /** Whether a batch may be appended now. */
+  get canAppend(): boolean {
+    return this.#opened !== undefined && this.#partition.isReady && this.#held.length === 0
+  }
+
+  get ledger(): LedgerPart {
+    assert(this.#opened !== undefined, 'the queue is ready')
+    return this.#opened.ledger
+  }
+
+  get reading(): Reading {
+    assert(this.#opened !== undefined, 'the queue is ready')
+    return this.#opened.reading
+  }
+
+  get log(): Log {
+    assert(this.#opened !== undefined, 'the queue is ready')
+    return this.#opened.log
+  }
+
+  get partition(): Partition {
+    return this.#partition
+  }
+
+  /** Opens log and ledger, and makes the log ready to be appended to. */
+  open(): Promise<Refusal | undefined> {
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+      if (this.#held.length > 0 && !this.#isGone) void this.open()
+    })
+    return this.#opening
+  }
+
+  async #open(): Promise<Refusal | undefined> {
+    const refused = await this.#partition.prepare(this.#topic().policy)
+    if (this.#isGone) return goneRefusal()
+    if (refused === undefined && this.#opened === undefined) this.#found()
+    const held = this.#held
+    this.#held = []
+    for (const turn of held) {
+      if (refused !== undefined) this.#settle(turn, 'refused')
+      else if (this.canAppend) this.#append(turn)
+      else this.#hold(turn)
+    }
+    return refused
+  }
+
+  #found(): void {
+    const { log } = this.#partition
+    assert(log !== undefined, 'a prepared partition has its log')
+    const { id } = this.#partition
+    const topic = this.#topic()
+    const ledger = this.#tools.ledgers.open({ log: id, number: 0 }, log.start, this.#levelCount, topic.isVolatile)
+    this.#opened = { log, ledger, reading: new Reading(this.#tools.world, this.#tools.budget, log, topic.name) }
+    ledger.onReplayed = () => this.#host.changed()
+    this.#stopWatching = log.watch(() => this.#extend())
+    this.#extend()
+  }
+
+  #extend(): void {
+    const opened = this.#opened
+    if (opened === undefined || this.#isGone) return
+    const { log, ledger } = opened
+    if (log.committed > ledger.end) ledger.extend(log.committed)
+    if (log.start > ledger.floor) {
+      const lost = ledger.closeBelow(log.start, 'retention')
+      if (lost > 0) this.#tools.world.trace.count('queues.lost.retention', lost)
+    }
+    this.#host.changed()
+  }
+
+  // --- adding ---
+
+  /** `expiryMs`: when the message expires by its own expiration. */
+  add(message: NewMessage, level: number, expiryMs: number | undefined): BatchReceipt {
+    const to = this.#levelOf(level)
+    if (!to.builder.hasRoom(message.bodyBytes + message.properties.length + recordOverheadBytes)) this.#seal(level, to)
+    this.#tools.writer.write(to.builder, message, this.#tools.world.clock.nowMs())
+    if (expiryMs !== undefined && !(expiryMs >= (to.earliestExpiryMs ?? Infinity))) to.earliestExpiryMs = expiryMs
+    this.pendingMessages++
+    if (this.#receipt === undefined) {
+      this.#receipt = this.#last = new BatchReceipt()
+      this.#tools.turns.flushLater(this.#host.task)
+    }
+    return this.#receipt
+  }
+
+  #levelOf(level: number): Level {
+    assert(level >= 0 && level < Math.max(1, this.#levelCount), 'a level of this queue')
+    return (this.#levels[level] ??= { builder: new BatchBuilder(this.#tools.pool), earliestExpiryMs: undefined })
+  }
+
+  #seal(index: number, level: Level): void {
+    this.#sealed.push({ sealed: level.builder.seal(), level: index, earliestExpiryMs: level.earliestExpiryMs })
+    level.earliestExpiryMs = undefined
+  }
+
+  /** Everything added since the last time, as batches. */
+  #sealAll(): LevelBatch[] {
+    for (const [index, level] of this.#levels.entries())
+      if (level !== undefined && level.builder.count > 0) this.#seal(index, level)
+    const batches = this.#sealed
+    this.#sealed = []
+    return batches
+  }
+
+  flush(): void {
+    const receipt = this.#receipt
+    if (receipt === undefined) return
+    this.#receipt = undefined
+    const turn = { batches: this.#sealAll(), receipt }
+    if (this.#isGone) this.#settle(turn, 'stored')
+    else if (this.canAppend) this.#append(turn)
+    else this.#hold(turn)
+  }
+
+  #hold(turn: Turn): void {
+    this.#held.push(turn)
+    void this.open()
+  }
+
+  #append(turn: Turn): void {
+    const { store, ledgers } = this.#tools
+    const { entries, isNoted } = this.#entriesOf(turn.batches)
+    this.#follow(turn, isNoted ? ledgers.append(entries) : store.append(entries))
+  }
+
+  #follow(turn: Turn, committed: Promise<void>): void {
+    this.#partition.follow(committed)
+    committed.then(
+      () => this.#committed(turn),
+      (failure: unknown) => this.#refused(turn, failure),
+    )
+    // The engine copied what it keeps.
+    for (const { sealed } of turn.batches) this.#tools.pool.giveBack(sealed.buffer)
+  }
+
+  /** The ledger is told of priorities and expirations before the append that stores both. */
+  #entriesOf(batches: readonly LevelBatch[]): { entries: AppendEntry[]; isNoted: boolean } {
+    const entries: AppendEntry[] = []
+    let isNoted = false
+    for (const { sealed, level, earliestExpiryMs } of batches) {
+      const entry = this.#partition.entryFor(sealed.bytes, sealed.count, sealed.maxTimestampMs)
+      entries.push(entry)
+      if (level === 0 && earliestExpiryMs === undefined) continue
+      isNoted = true
+      this.ledger.note({ base: entry.expectedEnd, count: sealed.count, level, earliestExpiryMs })
+    }
+    return { entries, isNoted }
+  }
+
+  #committed(turn: Turn): void {
+    this.#extend()
+    let bytes = 0
+    for (const { sealed } of turn.batches) bytes += sealed.weight
+    if (!this.#isGone) this.#host.stored(bytes)
+    this.#settle(turn, 'stored')
+  }
+
+  #refused(turn: Turn, failure: unknown): void {
+    if (!(failure instanceof AppendFailure)) throw failure
+    // What was published to a queue that is gone is where it belongs.
+    this.#settle(turn, this.#isGone ? 'stored' : 'refused')
+  }
+
+  #settle(turn: Turn, state: 'stored' | 'refused'): void {
+    for (const { sealed } of turn.batches) this.pendingMessages -= sealed.count
+    if (turn.receipt.state === 'pending') turn.receipt.settle(state)
+  }
+
+  // --- as part of somebody else's append ---
+
+  /** After flush(), when canAppend. To be followed by appended() in this turn. */
+  entriesFor(
+    messages: readonly NewMessage[],
+    levelAndExpiry: (message: NewMessage) => PlacedAt,
+  ): readonly AppendEntry[] {
+    assert(this.#lent === undefined, 'one append at a time takes entries of a queue')
+    assert(
+      this.#receipt === undefined && this.canAppend,
+      'entries are for a queue that is ready, behind what it was given',
+    )
+    for (const message of messages) {
+      const { level, expiryMs } = levelAndExpiry(message)
+      this.add(message, level, expiryMs)
+    }
+    const receipt = this.#receipt as BatchReceipt | undefined
+    if (receipt === undefined) return []
+    this.#receipt = undefined
+    this.#lent = { batches: this.#sealAll(), receipt }
+    return this.#entriesOf(this.#lent.batches).entries
+  }
+
+  /** The append that carries entries (if any) was made. */
+  appended(outcome: Promise<void>): void {
+    const turn = this.#lent
+    if (turn === undefined) return
+    this.#lent = undefined
+    this.#follow(turn, outcome)
+  }
+
+  /** The receipt that settles after all others so far; undefined: nothing is under way. */
+  get lastReceipt(): BatchReceipt | undefined {
+    return this.#last?.state === 'pending' ? this.#last : undefined
+  }
+
+  // --- the end ---
+
+  /** Deleted: what waits counts as stored, nothing is held any more. */
+  drop(): void {
+    this.#isGone = true
+    this.#stopWatching?.()
+    this.#opened?.reading.release()
+    const held = this.#held
+    this.#held = []
+    for (const turn of held) this.#settle(turn, 'stored')
+    this.flush()
+  }
+}
+
+/** Where a message goes and how long it may wait. */
+export interface PlacedAt {
+  readonly level: number
+  readonly expiryMs: number | undefined
+}
+
+export const goneRefusal = (): Refusal => refuse('queueMissing', 'the queue was deleted')
