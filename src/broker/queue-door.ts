@@ -65,7 +65,10 @@ export interface Receipt {
   whenSettled(done: () => void): void
 }
 
-/** 'unroutable': no queue took it, and nothing failed: returned when mandatory, confirmed in any case. */
+/**
+ * 'unroutable': no queue took it, and nothing failed: returned when mandatory, confirmed in any case. In a transaction
+ * routing is decided at the publish and the return belongs before the answer to its commit (none after a rollback).
+ */
 export type Published = Receipt | 'unroutable' | Refusal
 
 // --- deliveries ---------------------------------------------------------------------------------------------------

@@ -11,10 +11,8 @@ import type { ReplyDesk } from './reply-to.ts'
 export interface ChannelLimits {
   /** Largest body of one message (RabbitMQ's max_message_size). */
   readonly messageBytesMax: number
-  /** What one transaction may keep: bodies, properties and names of its publishes. */
+  /** What one transaction may keep: its publishes and settlements. */
   readonly transactionBytesMax: number
-  /** Publishes and settlements of one transaction. */
-  readonly transactionStepsMax: number
   readonly consumersMax: number
   /** Unsettled deliveries of one channel; at the limit nothing more is delivered to it. */
   readonly unsettledMax: number
@@ -23,7 +21,6 @@ export interface ChannelLimits {
 export const channelLimits: ChannelLimits = {
   messageBytesMax: 16 * MiB,
   transactionBytesMax: 64 * MiB,
-  transactionStepsMax: 1_000_000,
   consumersMax: 65_535,
   unsettledMax: 16_000_000,
 }

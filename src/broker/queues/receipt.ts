@@ -36,3 +36,59 @@ function settledReceipt(state: Settled): Receipt {
 /** What needs no waiting: stored nowhere because nothing promises it (scratch), or stored already. */
 export const storedReceipt: Receipt = settledReceipt('stored')
 export const refusedReceipt: Receipt = settledReceipt('refused')
+
+/** Several queues' receipts as one. */
+class CombinedReceipt implements Receipt {
+  readonly parts: readonly Receipt[]
+  readonly #batch = new BatchReceipt()
+  #pending: number
+  #refused: boolean
+
+  constructor(parts: readonly Receipt[]) {
+    this.parts = parts
+    const pending = parts.filter((part) => part.state === 'pending')
+    this.#pending = pending.length
+    this.#refused = parts.some((part) => part.state === 'refused')
+    for (const part of pending) part.whenSettled(() => this.#settled(part))
+  }
+
+  get state(): 'pending' | Settled {
+    return this.#batch.state
+  }
+
+  whenSettled(done: () => void): void {
+    this.#batch.whenSettled(done)
+  }
+
+  #settled(part: Receipt): void {
+    if (part.state === 'refused') this.#refused = true
+    if (--this.#pending === 0) this.#batch.settle(this.#refused ? 'refused' : 'stored')
+  }
+}
+
+/**
+ * Makes one receipt of several. Publishes of one turn to the same queues are in the same batches, so their receipts
+ * are the same: the last combined one is given again for them.
+ */
+export class ReceiptCombiner {
+  #last: CombinedReceipt | undefined
+
+  /** The array is the caller's again. Each part stands for itself; there is at least one. */
+  combine(parts: readonly Receipt[]): Receipt {
+    const [first] = parts
+    if (parts.length === 1) return first
+    const last = this.#last
+    if (last?.state === 'pending' && sameParts(last.parts, parts)) return last
+    this.#last = undefined
+    if (parts.every((part) => part === first)) return first
+    if (!parts.some((part) => part.state === 'pending'))
+      return parts.some((part) => part.state === 'refused') ? refusedReceipt : storedReceipt
+    return (this.#last = new CombinedReceipt([...parts]))
+  }
+}
+
+function sameParts(a: readonly Receipt[], b: readonly Receipt[]): boolean {
+  if (a.length !== b.length) return false
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false
+  return true
+}
