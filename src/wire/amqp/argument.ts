@@ -13,7 +13,8 @@ import { FrameFault } from './frame.ts'
 
 /** One type of argument. A bit shares its byte with the bits beside it (clause 4.2.5.2). */
 export interface ArgumentType<Value> {
-  readonly kind: 'bit' | 'value'
+  /** The specification's name of the type. */
+  readonly kind: 'bit' | 'octet' | 'short' | 'long' | 'longlong' | 'shortstr' | 'longstr' | 'table'
   readonly default: Value
   read(reader: Reader): Value
   write(writer: Writer, value: Value): void
@@ -35,26 +36,32 @@ export const bit: ArgumentType<boolean> = {
   write: (writer, value) => writer.bool(value),
 }
 
-const number = (read: (reader: Reader) => number, write: (writer: Writer, value: number) => void) =>
-  ({ kind: 'value', default: 0, read, write }) satisfies ArgumentType<number>
+const number = (
+  kind: ArgumentType<number>['kind'],
+  read: (reader: Reader) => number,
+  write: (writer: Writer, value: number) => void,
+): ArgumentType<number> => ({ kind, default: 0, read, write })
 
-export const u8: ArgumentType<number> = number(
+export const u8 = number(
+  'octet',
   (reader) => reader.uint8(),
   (writer, value) => {
     if ((value & 0xff) !== value) throw new EncodeError(`${value} is no octet`)
     writer.uint8(value)
   },
 )
-export const u16: ArgumentType<number> = number(
+export const u16 = number(
+  'short',
   (reader) => reader.uint16(),
   (writer, value) => writer.uint16(value),
 )
-export const u32: ArgumentType<number> = number(
+export const u32 = number(
+  'long',
   (reader) => reader.uint32(),
   (writer, value) => writer.uint32(value),
 )
 /** A delivery tag. Nobody was given one beyond 2^53: such a one is read as the largest safe integer. */
-export const u64: ArgumentType<number> = number(readUint64, (writer, value) => {
+export const u64 = number('longlong', readUint64, (writer, value) => {
   if (value < 0) throw new EncodeError(`${value} is no unsigned number`)
   writer.int64(value)
 })
@@ -69,7 +76,7 @@ function readUint64(reader: Reader): number {
 export const shortTextBytesMax = 255
 
 export const shortText: ArgumentType<string> = {
-  kind: 'value',
+  kind: 'shortstr',
   default: '',
   read: (reader) => {
     const bytes = reader.uint8()
@@ -95,7 +102,7 @@ export function checkedText(text: string, buffer: Buffer, from: number, to: numb
 
 /** Bytes that need not be text, with four bytes for their length. Copied: they are the caller's to keep. */
 export const longText: ArgumentType<Buffer> = {
-  kind: 'value',
+  kind: 'longstr',
   default: Buffer.alloc(0),
   read: (reader) => Buffer.from(reader.slice(reader.uint32())),
   write: (writer, value) => {
@@ -105,7 +112,7 @@ export const longText: ArgumentType<Buffer> = {
 }
 
 export const table: ArgumentType<FieldTable> = {
-  kind: 'value',
+  kind: 'table',
   default: noFields,
   read: readTable,
   write: writeTable,
@@ -129,7 +136,7 @@ interface Step {
 
 export function codecOf<A extends Arguments>(argumentTypes: A): ArgumentsCodec<A> {
   const steps: Step[] = []
-  let bits: string[] = []
+  let bits: Bit[] = []
   for (const [name, type] of Object.entries(argumentTypes)) {
     if (type.kind !== 'bit') {
       bits = []
@@ -137,7 +144,7 @@ export function codecOf<A extends Arguments>(argumentTypes: A): ArgumentsCodec<A
       continue
     }
     if (bits.length % 8 === 0) steps.push(bitsStep((bits = [])))
-    bits.push(name)
+    bits.push({ name, default: type.default === true })
   }
   return {
     decode: (reader) => {
@@ -164,16 +171,25 @@ function valueStep(name: string, type: ArgumentType<unknown>): Step {
   }
 }
 
-/** Up to eight bits, the first one lowest. `names` may still grow while the table is composed. */
-function bitsStep(names: readonly string[]): Step {
+interface Bit {
+  readonly name: string
+  readonly default: boolean
+}
+
+/** Up to eight bits, the first one lowest. `bits` may still grow while the table is composed. */
+function bitsStep(bits: readonly Bit[]): Step {
   return {
     read: (reader, values) => {
       const octet = reader.uint8()
-      for (let index = 0; index < names.length; index++) values[names[index]] = (octet & (1 << index)) !== 0
+      for (let index = 0; index < bits.length; index++) values[bits[index].name] = (octet & (1 << index)) !== 0
     },
     write: (writer, values) => {
       let octet = 0
-      for (let index = 0; index < names.length; index++) if (values[names[index]] === true) octet |= 1 << index
+      for (let index = 0; index < bits.length; index++) {
+        const bit = bits[index]
+        const given = values[bit.name]
+        if (given === undefined ? bit.default : given === true) octet |= 1 << index
+      }
       writer.uint8(octet)
     },
   }

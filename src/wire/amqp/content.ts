@@ -1,5 +1,6 @@
 // The frames that every message is made of, read without tables: publish, content header, settlements.
-// Promises: the same judgement as the tables' (proven by properties), FrameFault only; no string is made of a name that was just seen.
+// Promises: the same judgement as the tables' (proven by properties), FrameFault only; no string is made of a name
+//   that was just seen.
 // Does not know: channels, what is published; which frame comes when.
 
 import { checkedText } from './argument.ts'

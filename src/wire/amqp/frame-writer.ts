@@ -105,9 +105,9 @@ export class FrameWriter {
     this.settlement(channel, 80, tag, multiple ? 1 : 0)
   }
 
-  /** To a publisher: what it published was not taken. */
+  /** To a publisher: what it published was not taken. `requeue` means nothing there; RabbitMQ sets it. */
   nack(channel: number, tag: number, multiple: boolean): void {
-    this.settlement(channel, 120, tag, multiple ? 1 : 0)
+    this.settlement(channel, 120, tag, multiple ? 3 : 2)
   }
 
   private settlement(channel: number, methodId: number, tag: number, bits: number): void {

@@ -16,6 +16,7 @@ export interface Method<A extends Arguments> {
   readonly isSynchronous: boolean
   /** A content header and body follow. */
   readonly hasContent: boolean
+  readonly argumentTypes: A
   readonly codec: ArgumentsCodec<A>
 }
 
@@ -35,7 +36,7 @@ function method<A extends Arguments>(
   traits: Traits,
   argumentTypes: A,
 ): Method<A> {
-  return { title, classId, methodId, ...traits, codec: codecOf(argumentTypes) }
+  return { title, classId, methodId, ...traits, argumentTypes, codec: codecOf(argumentTypes) }
 }
 
 const closing = { replyCode: u16, replyText: shortText, classId: u16, methodId: u16 }
