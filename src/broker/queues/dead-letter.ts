@@ -1,38 +1,277 @@
 // Dead letters: messages that leave a queue for its dead letter exchange, with what happened written on them.
 // Promises: copies and closing are one atomic append; until it is decided the messages stay acquired; retried while
-// there is no room.
-// Does not know: why a message died beyond the reason's name; how queues find the ones that expired.
+// there is no room. What goes nowhere (no exchange, no route, a cycle, a full target) is closed and counted.
+// Does not know: how queues find the ones that are dead; the headers (death.ts).
 
-import type { World } from '../../base/world.ts'
-import type { DeadLettering, LedgersPart, NewMessage, QueuePart, QueuesPart, Router } from './parts.ts'
+import { MiB } from '../../base/limits.ts'
+import type { Timer, World } from '../../base/world.ts'
+import { AppendFailure, type AppendEntry } from '../../log/store.ts'
+import { isRefusal, type Refusal } from '../errors.ts'
+import { isCycle, recordDeath, type Dead, type DeathReason } from './death.ts'
+import type {
+  ClosedReason,
+  DeadLettering,
+  LedgersPart,
+  NewMessage,
+  QueuePart,
+  QueuesPart,
+  Router,
+  StoredMessage,
+} from './parts.ts'
 
 export interface DeadLetterHost {
   readonly world: World
   readonly router: Router
   readonly queues: QueuesPart
   readonly ledgers: LedgersPart
+  /** Why nothing may be stored now (a full disk); undefined: it may. */
+  produceRefusal(): Refusal | undefined
 }
 
-export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
+/** One append moves at most so many messages, and so many bytes but for a single larger one. */
+const movedMax = 512
+const movedBytesMax = 4 * MiB
+const retryMsMin = 100
+const retryMsMax = 5000
+
+const closedReasons: Readonly<Record<DeathReason, ClosedReason>> = {
+  rejected: 'rejected',
+  expired: 'expired',
+  maxlen: 'maxlen',
+  delivery_limit: 'deliveryLimit',
+}
+
+/** A dead letter and where it goes. */
+interface Letter {
+  readonly message: NewMessage
+  readonly targets: readonly QueuePart[]
+}
+
+interface Waiting {
+  readonly reason: DeathReason
+  readonly offsets: number[]
+  /** Those before it are moved. */
+  at: number
+}
+
+/** The dead of one queue, in the order they died. */
+interface Line {
+  readonly queue: QueuePart
+  readonly waiting: Waiting[]
+}
 
 export class DeadLetters implements DeadLettering {
   readonly #host: DeadLetterHost
+  readonly #lines = new Map<QueuePart, Line>()
+  /** Lines under way. */
+  readonly #moving = new Set<Promise<void>>()
+  #isClosed = false
+  readonly #pauses = new Map<Timer, () => void>()
 
   constructor(host: DeadLetterHost) {
     this.#host = host
   }
 
   deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void {
-    this.#host.world.trace.count(`deadletter.${reason}`, offsets.length)
-    void queue
+    let line = this.#lines.get(queue)
+    if (line === undefined) {
+      line = { queue, waiting: [] }
+      this.#lines.set(queue, line)
+      // All that dies in this turn goes together.
+      const begun = line
+      this.#host.world.clock.endOfTurn(() => this.#begin(begun))
+    }
+    const last = line.waiting.at(-1)
+    if (last?.reason === reason) for (const offset of offsets) last.offsets.push(offset)
+    else line.waiting.push({ reason, offsets: [...offsets], at: 0 })
   }
 
   deadLetterRefused(queue: QueuePart, message: NewMessage): void {
-    this.#host.world.trace.count('deadletter.maxlen')
-    void queue
-    void message
+    const letter = this.#letterOf(queue, message, 'maxlen')
+    if (letter === undefined) return
+    this.#host.world.trace.count('deadletters.maxlen')
+    // A target that refuses it too does with it what its own overflow says.
+    for (const target of letter.targets) target.add(letter.message)
   }
 
-  /** Nothing is under way any more; for the broker's end. */
-  close(): void {}
+  #begin(line: Line): void {
+    const moved = this.#moveAll(line).finally(() => this.#moving.delete(moved))
+    this.#moving.add(moved)
+  }
+
+  async #moveAll(line: Line): Promise<void> {
+    const { queue, waiting } = line
+    let retryMs = retryMsMin
+    while (waiting.length > 0 && !this.#isClosed && !queue.isDeleted) {
+      const [{ reason, offsets, at }] = waiting
+      const taken = offsets.slice(at, at + movedMax).sort((a, b) => a - b)
+      waiting[0].at += taken.length
+      if (waiting[0].at === offsets.length) waiting.shift()
+      const left = await this.#move(queue, taken, reason)
+      if (left.length > 0) waiting.unshift({ reason, offsets: [...left], at: 0 })
+      if (left.length < taken.length) retryMs = retryMsMin
+      else {
+        await this.#pause(retryMs)
+        retryMs = Math.min(retryMsMax, retryMs * 2)
+      }
+    }
+    this.#lines.delete(queue)
+  }
+
+  /** Answers the offsets that are still to be moved: all of them when it could not be done now. */
+  async #move(queue: QueuePart, offsets: readonly number[], reason: DeathReason): Promise<readonly number[]> {
+    const { world, ledgers } = this.#host
+    if (queue.policy.deadLetterExchange !== undefined && this.#host.produceRefusal() !== undefined) return offsets
+    try {
+      const { letters, next } = await this.#read(queue, offsets, reason)
+      if (!(await opened(letters)) || queue.isDeleted || this.#isClosed) return offsets
+      const moved = next === undefined ? offsets : offsets.filter((offset) => offset < next)
+      const [byTarget, refused] = this.#sort(letters)
+      const entries: AppendEntry[] = []
+      for (const [target, messages] of byTarget) entries.push(...target.entriesFor(messages))
+      const outcome = ledgers.appendClosing(entries, queue.closings(moved, closedReasons[reason]))
+      for (const part of new Set([queue, ...byTarget.keys()])) part.appended(outcome)
+      await outcome
+      world.trace.count(`deadletters.${reason}`, letters.length)
+      for (const [target, message] of refused) this.deadLetterRefused(target, message)
+      return offsets.slice(moved.length)
+    } catch (error) {
+      if (!(error instanceof AppendFailure)) throw error
+      if (!this.#isClosed)
+        world.trace.warn('dead letters wait', { queue: queue.topic.name, messages: offsets.length, why: error.message })
+      return offsets
+    }
+  }
+
+  /** The letters, as many as fit one append; `next`: the first that did not. Those gone from the log have none. */
+  async #read(
+    queue: QueuePart,
+    offsets: readonly number[],
+    reason: DeathReason,
+  ): Promise<{ letters: Letter[]; next: number | undefined }> {
+    const letters: Letter[] = []
+    let bytes = 0
+    let next: number | undefined
+    if (queue.policy.deadLetterExchange === undefined) return { letters, next }
+    await queue.readEach(offsets, (stored) => {
+      if (next !== undefined) return
+      if (bytes > 0 && bytes + stored.body.length > movedBytesMax) {
+        next = stored.offset
+        return
+      }
+      const letter = this.#letterOf(queue, newMessageOf(stored), reason)
+      if (letter === undefined) return
+      bytes += letter.message.bodyBytes + letter.message.properties.length
+      letters.push(letter)
+    })
+    return { letters, next }
+  }
+
+  /** undefined: it goes nowhere. The message's slices are copied. */
+  #letterOf(queue: QueuePart, message: NewMessage, reason: DeathReason): Letter | undefined {
+    const { world, router, queues } = this.#host
+    const { vhost, name } = queue.topic
+    const { deadLetterExchange: exchange, deadLetterRoutingKey } = queue.policy
+    if (exchange === undefined) return undefined
+    const dead = recordDeath(message, name, reason, world.clock.nowMs())
+    const keys = deadLetterRoutingKey === undefined ? dead.routingKeys : [deadLetterRoutingKey]
+    const letter: NewMessage = {
+      exchange,
+      routingKey: keys[0],
+      properties: dead.properties,
+      body: message.body,
+      bodyBytes: message.bodyBytes,
+      isDeadLetter: true,
+    }
+    const destinations = router.route(vhost, exchange, keys, letter, true)
+    if (isRefusal(destinations)) return this.#dropped('noExchange')
+    if (destinations.length === 0) return this.#dropped('unroutable')
+    const targets: QueuePart[] = []
+    for (const destination of destinations) {
+      const target = queues.find(vhost, destination)
+      if (target === undefined || target.isDeleted) continue
+      if (this.#goesRound(destination, dead, reason)) continue
+      targets.push(target)
+    }
+    if (targets.length === 0) return undefined
+    letter.body = [Buffer.concat(message.body, message.bodyBytes)]
+    return { message: letter, targets }
+  }
+
+  /** A client's reject is a decision of somebody's: it may send a message round as often as it likes. */
+  #goesRound(destination: string, dead: Dead, reason: DeathReason): boolean {
+    if (reason === 'rejected' || !isCycle(destination, dead)) return false
+    this.#dropped('cycle')
+    return true
+  }
+
+  #dropped(why: 'noExchange' | 'unroutable' | 'cycle' | 'overflow'): undefined {
+    this.#host.world.trace.count(`deadletters.dropped.${why}`)
+    return undefined
+  }
+
+  /** What each target gets, and what targets over their limit hand on to their own dead letter exchange. */
+  #sort(letters: readonly Letter[]): [Map<QueuePart, NewMessage[]>, [QueuePart, NewMessage][]] {
+    const byTarget = new Map<QueuePart, NewMessage[]>()
+    const refused: [QueuePart, NewMessage][] = []
+    for (const { message, targets } of letters)
+      for (const target of targets) {
+        if (target.isDeleted) continue
+        if (!target.accepts(message.bodyBytes)) {
+          if (target.policy.overflow === 'reject-publish-dlx') refused.push([target, message])
+          else this.#dropped('overflow')
+          continue
+        }
+        const messages = byTarget.get(target)
+        if (messages === undefined) byTarget.set(target, [message])
+        else messages.push(message)
+      }
+    return [byTarget, refused]
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    if (this.#isClosed) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = this.#host.world.clock.after(delayMs, () => {
+        this.#pauses.delete(timer)
+        resolve()
+      })
+      this.#pauses.set(timer, resolve)
+    })
+  }
+
+  /** What is under way ends; what waits stays acquired. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const [timer, resolve] of this.#pauses) {
+      timer.cancel()
+      resolve()
+    }
+    this.#pauses.clear()
+    await Promise.allSettled(this.#moving)
+  }
+}
+
+function newMessageOf(stored: StoredMessage): NewMessage {
+  return {
+    exchange: stored.exchange.toString(),
+    routingKey: stored.routingKey.toString(),
+    properties: stored.properties,
+    body: [stored.body],
+    bodyBytes: stored.body.length,
+    isDeadLetter: stored.isDeadLetter,
+  }
+}
+
+/** Opens all targets, so that what follows is decided in one turn. False: one cannot be opened now. */
+async function opened(letters: readonly Letter[]): Promise<boolean> {
+  const closed = (): QueuePart | undefined => {
+    for (const { targets } of letters)
+      for (const target of targets) if (!target.isReady && !target.isDeleted) return target
+    return undefined
+  }
+  for (let target = closed(); target !== undefined; target = closed()) {
+    if ((await target.ready()) !== undefined && !target.isDeleted) return false
+  }
+  return true
 }

@@ -1,0 +1,128 @@
+// A message's deaths: what is written on it when it leaves a queue for a dead letter exchange.
+// Promises: the headers RabbitMQ writes (x-death, x-first-death-…, x-last-death-…), in its order of fields; only deaths
+// that were written by us count; everything else a client wrote stays byte for byte but its expiration.
+// Does not know: queues, exchanges, when a message is dead.
+
+import {
+  arrayField,
+  fieldInteger,
+  fieldText,
+  findField,
+  int64Field,
+  noFields,
+  tableField,
+  textField,
+  timestampField,
+  withField,
+  type FieldEntry,
+  type FieldTable,
+} from '../../base/fields.ts'
+import { readProperties, withProperties } from '../../base/properties.ts'
+
+export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
+
+export interface Dying {
+  readonly exchange: string
+  readonly routingKey: string
+  readonly properties: Buffer
+  /** Its x-death headers are ours: a client's own say nothing. */
+  readonly isDeadLetter: boolean
+}
+
+export interface Death {
+  readonly queue: string
+  readonly reason: string
+  readonly table: FieldTable
+}
+
+export interface Dead {
+  readonly properties: Buffer
+  /** The keys it was routed by until now, copies (CC) included: by default the dead letter is routed by them too. */
+  readonly routingKeys: readonly string[]
+  /** The latest first. */
+  readonly deaths: readonly Death[]
+}
+
+export function recordDeath(dying: Dying, queue: string, reason: DeathReason, nowMs: number): Dead {
+  const { headers = noFields, expiration } = readProperties(dying.properties)
+  const before = dying.isDeadLetter ? deathsIn(headers) : []
+  const routingKeys = routingKeysOf(dying, headers, before)
+  const known = before.findIndex((death) => death.queue === queue && death.reason === reason)
+  const last =
+    known < 0
+      ? { queue, reason, table: firstTable(dying.exchange, routingKeys, queue, reason, expiration, nowMs) }
+      : again(before[known])
+  const deaths = [last, ...before.filter((_, index) => index !== known)]
+  let written = withField(headers, 'x-death', arrayField(deaths.map(({ table }) => tableField(table))))
+  for (const which of before.length === 0 ? ['first', 'last'] : ['last']) {
+    written = withField(written, `x-${which}-death-exchange`, textField(dying.exchange))
+    written = withField(written, `x-${which}-death-queue`, textField(queue))
+    written = withField(written, `x-${which}-death-reason`, textField(reason))
+  }
+  // An expiration would strike again in the next queue: it is remembered in the death, and gone.
+  const properties = withProperties(dying.properties, { headers: written, expiration: undefined })
+  return { properties, routingKeys, deaths }
+}
+
+/** Whether nobody but the broker has moved the message around since it left `target`: it would go on for ever. */
+export function isCycle(target: string, { deaths }: Dead): boolean {
+  const at = deaths.findIndex(({ queue }) => queue === target)
+  return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
+}
+
+function deathsIn(headers: FieldTable): Death[] {
+  const field = findField(headers, 'x-death')
+  if (field?.type !== 'array') return []
+  const deaths: Death[] = []
+  for (const entry of field.value) {
+    if (entry.type !== 'table') continue
+    const table = entry.value
+    const queue = fieldText(findField(table, 'queue'))
+    const reason = fieldText(findField(table, 'reason'))
+    if (queue !== undefined && reason !== undefined) deaths.push({ queue, reason, table })
+  }
+  return deaths
+}
+
+function again({ queue, reason, table }: Death): Death {
+  const count = fieldInteger(findField(table, 'count')) ?? 0
+  return { queue, reason, table: withField(table, 'count', int64Field(count + 1)) }
+}
+
+function firstTable(
+  exchange: string,
+  routingKeys: readonly string[],
+  queue: string,
+  reason: string,
+  expiration: string | undefined,
+  nowMs: number,
+): FieldTable {
+  const table: FieldEntry[] = []
+  if (expiration !== undefined)
+    table.push({ name: 'original-expiration', value: textField(String(Number(expiration))) })
+  table.push(
+    { name: 'count', value: int64Field(1) },
+    { name: 'reason', value: textField(reason) },
+    { name: 'queue', value: textField(queue) },
+    { name: 'time', value: timestampField(Math.floor(nowMs / 1000)) },
+    { name: 'exchange', value: textField(exchange) },
+    { name: 'routing-keys', value: arrayField(routingKeys.map((key) => textField(key))) },
+  )
+  return table
+}
+
+/**
+ * A dead letter whose queue named no key of its own was routed by all keys it had before, of which the first is its
+ * routing key now; one that was given another key has just that. Else the copies are what the client asked for.
+ */
+function routingKeysOf({ routingKey }: Dying, headers: FieldTable, before: readonly Death[]): readonly string[] {
+  const [last] = before
+  if (last === undefined) return [routingKey, ...textsIn(findField(headers, 'CC'))]
+  const keys = textsIn(findField(last.table, 'routing-keys'))
+  return keys[0] === routingKey ? keys : [routingKey]
+}
+
+function textsIn(field: FieldTable[number]['value'] | undefined): string[] {
+  if (field?.type !== 'array') return []
+  return field.value.flatMap((entry) => fieldText(entry) ?? [])
+}
