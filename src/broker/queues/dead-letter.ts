@@ -124,7 +124,10 @@ export class DeadLetters implements DeadLettering {
     if (queue.policy.deadLetterExchange !== undefined && this.#host.produceRefusal() !== undefined) return offsets
     try {
       const { letters, next } = await this.#read(queue, offsets, reason)
-      if (!(await opened(letters)) || queue.isDeleted || this.#isClosed) return offsets
+      for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
+        if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
+      // From here on to the append all is decided in one turn.
+      if (queue.isDeleted || this.#isClosed) return offsets
       const moved = next === undefined ? offsets : offsets.filter((offset) => offset < next)
       const [byTarget, refused] = this.#sort(letters)
       const entries: AppendEntry[] = []
@@ -263,15 +266,8 @@ function newMessageOf(stored: StoredMessage): NewMessage {
   }
 }
 
-/** Opens all targets, so that what follows is decided in one turn. False: one cannot be opened now. */
-async function opened(letters: readonly Letter[]): Promise<boolean> {
-  const closed = (): QueuePart | undefined => {
-    for (const { targets } of letters)
-      for (const target of targets) if (!target.isReady && !target.isDeleted) return target
-    return undefined
-  }
-  for (let target = closed(); target !== undefined; target = closed()) {
-    if ((await target.ready()) !== undefined && !target.isDeleted) return false
-  }
-  return true
+function firstClosed(letters: readonly Letter[]): QueuePart | undefined {
+  for (const { targets } of letters)
+    for (const target of targets) if (!target.isReady && !target.isDeleted) return target
+  return undefined
 }

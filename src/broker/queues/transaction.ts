@@ -96,7 +96,12 @@ export class Transaction implements SettledBy {
 
   async commit(): Promise<true | Refusal> {
     if (this.#publishes.length === 0 && this.#settlements.length === 0) return true
-    const refused = (await this.#openQueues()) ?? this.#refusalNow()
+    for (let queue = this.#closedQueue(); queue !== undefined; queue = this.#closedQueue()) {
+      const refused = await queue.ready()
+      if (refused !== undefined && !queue.isDeleted) return this.#fail(refused)
+    }
+    // From here on to the append all is decided in one turn.
+    const refused = this.#refusalNow()
     if (refused !== undefined) return this.#fail(refused)
     this.#isAppending = true
     try {
@@ -109,15 +114,6 @@ export class Transaction implements SettledBy {
     }
     this.#done()
     return true
-  }
-
-  /** Queues that are there, all open: what follows is decided in one turn. */
-  async #openQueues(): Promise<Refusal | undefined> {
-    for (let closed = this.#closedQueue(); closed !== undefined; closed = this.#closedQueue()) {
-      const refused = await closed.ready()
-      if (refused !== undefined && !closed.isDeleted) return refused
-    }
-    return undefined
   }
 
   #closedQueue(): QueuePart | undefined {
