@@ -4,12 +4,22 @@
 
 import { refuse, type Refusal } from './errors.ts'
 
-/** Kafka's operations (AclOperation), as far as the door has calls for them. */
+/** Kafka's operations (AclOperation), as far as the door has calls for them, and RabbitMQ's. */
 export type Operation =
-  'read' | 'write' | 'create' | 'delete' | 'alter' | 'describe' | 'describeConfigs' | 'alterConfigs' | 'idempotentWrite'
+  | 'read'
+  | 'write'
+  | 'create'
+  | 'delete'
+  | 'alter'
+  | 'describe'
+  | 'describeConfigs'
+  | 'alterConfigs'
+  | 'idempotentWrite'
+  // RabbitMQ's third beside read and write: declaring and deleting.
+  | 'configure'
 
 export interface Resource {
-  readonly kind: 'topic' | 'group' | 'cluster'
+  readonly kind: 'topic' | 'group' | 'cluster' | 'queue' | 'exchange'
   readonly vhost: string
   readonly name: string
 }
@@ -22,4 +32,10 @@ export interface Access {
 export const everythingAllowed: Access = { authorise: () => undefined }
 
 export const notAllowed = (principal: string, operation: Operation, resource: Resource): Refusal =>
-  refuse('notAllowed', `${principal} may not ${operation} ${resource.kind} ${resource.name}.`)
+  resource.kind === 'queue' || resource.kind === 'exchange'
+    ? refuse('notAllowed', refusedText(principal, operation, resource))
+    : refuse('notAllowed', `${principal} may not ${operation} ${resource.kind} ${resource.name}.`)
+
+/** As RabbitMQ says it. */
+const refusedText = (principal: string, operation: Operation, { kind, vhost, name }: Resource): string =>
+  `${operation} access to ${kind} '${name}' in vhost '${vhost}' refused for user '${principal.replace(/^User:/, '')}'`

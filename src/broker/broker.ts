@@ -19,6 +19,7 @@ import { defaultGroupSettings, type GroupSettings } from './groups/group-setting
 import { GroupCoordinator } from './groups/coordinator.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
+import { goingWith, QueueHouse, queueMachines } from './queue-rooms.ts'
 import { openSession, type Rooms } from './session.ts'
 import { SettingDesk } from './setting-desk.ts'
 import { Partitions } from './streams/partitions.ts'
@@ -82,10 +83,11 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     nodeId,
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
-    goingWith: () => [],
-    dropped: () => undefined,
+    goingWith: (topic) => goingWith(state, topic),
+    dropped: (topic) => queues.gone(topic),
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
+  const queues = new QueueHouse({ ...state, world, store, partitions, topics, roomLeft })
   const rooms: Rooms = {
     clock: world.clock,
     access: config.access ?? everythingAllowed,
@@ -104,9 +106,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     }),
     quotas: state.quotas,
     groups: (vhost) => state.coordinator.forVhost(vhost),
-    queues: () => {
-      throw new Error('queues are not wired yet')
-    },
+    queues: queues.rooms,
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
@@ -120,6 +120,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     close: async () => {
       state.coordinator.close()
       await retention.close()
+      await queues.close()
       await partitions.close()
       machineLog.close()
     },
@@ -136,13 +137,14 @@ async function openState(world: World, store: Store, config: BrokerConfig) {
   const quotas = new Quotas(world.clock)
   const coordinator = new GroupCoordinator(world, catalog, groupSettings(settings))
   // The catalog first: what the others find out after a replay they look up there.
-  const machines = [catalog, producerIds, quotas, snapshots, ...coordinator.machines]
+  const { ledgers, topology } = queueMachines(world, catalog)
+  const machines = [catalog, producerIds, quotas, snapshots, ledgers, topology, ...coordinator.machines]
   const machineLog = await MachineLog.open(world, store, machines)
-  for (const machine of [producerIds, quotas, snapshots, coordinator]) machine.start(machineLog)
+  for (const machine of [producerIds, quotas, snapshots, ledgers, coordinator]) machine.start(machineLog)
   await keepClusterId(world, catalog, machineLog, config.clusterId)
   const settled = await settleLogs(store, catalog)
   if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
-  return { catalog, settings, producerIds, snapshots, quotas, coordinator, machineLog }
+  return { catalog, settings, producerIds, snapshots, quotas, coordinator, ledgers, topology, machineLog }
 }
 
 function groupSettings(settings: BrokerSettings): GroupSettings {

@@ -272,14 +272,14 @@ export class Catalog implements Machine, TopicDirectory {
   /** The broker's defaults changed: so do the policies that follow them. */
   #recompile(state: State): void {
     state.shared.clear()
-    for (const topic of [...state.topics.all()])
+    for (const topic of state.topics.all())
       state.topics.put({ ...topic, ...this.#sharedOf(topic.overrides, state, false) })
     if (state === this.#state) this.#recompileVolatile()
     this.#listed.clear()
   }
 
   #recompileVolatile(): void {
-    for (const topic of [...this.#volatile.all()])
+    for (const topic of this.#volatile.all())
       this.#volatile.put({ ...topic, ...this.#sharedOf(topic.overrides, this.#state, true) })
   }
 

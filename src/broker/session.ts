@@ -6,6 +6,8 @@ import type { Clock } from '../base/world.ts'
 import type { Offset } from '../log/store.ts'
 import type { Access, Operation, Resource } from './access.ts'
 import { authorisedGroups } from './authorised-groups.ts'
+import { authorisedQueues, type QueueRooms } from './authorised-queues.ts'
+import { isListed } from './catalog-topics.ts'
 import type { Topic } from './catalog.ts'
 import type {
   ActiveProducer,
@@ -54,8 +56,7 @@ export interface Rooms {
   readonly settings: SettingDesk
   readonly quotas: Quotas
   readonly groups: (vhost: string) => GroupCalls
-  /** The calls of one client: what it declares exclusive is its own. */
-  readonly queues: (identity: SessionIdentity) => QueueCalls
+  readonly queues: QueueRooms
   readonly createsTopics: () => boolean
   readonly cluster: () => ClusterView
 }
@@ -97,7 +98,9 @@ class BrokerSession implements Session {
 
   /** The topic, when it is there and `operation` on it is allowed; an id of a topic one may not see is unknown. */
   #topic(ref: TopicRef, operation: Operation): Topic | Refusal {
-    const topic = this.#rooms.catalog.find(this.#identity.vhost, ref)
+    const found = this.#rooms.catalog.find(this.#identity.vhost, ref)
+    // What is not listed is not there for clients of Kafka.
+    const topic = found !== undefined && isListed(found) ? found : undefined
     const name = 'name' in ref ? ref.name : topic?.name
     const denied = name === undefined ? undefined : this.#judge(operation, 'topic', name)
     if (denied !== undefined) return denied
@@ -118,7 +121,9 @@ class BrokerSession implements Session {
 
   /** Made when first asked for: most clients of Kafka never do. */
   get queues(): QueueCalls {
-    return (this.#queues ??= this.#rooms.queues(this.#identity))
+    return (this.#queues ??= authorisedQueues(this.#rooms.queues, this.#identity, (operation, kind, name) =>
+      this.#judge(operation, kind, name),
+    ))
   }
 
   cluster(): ClusterView {
@@ -141,7 +146,9 @@ class BrokerSession implements Session {
     const found = this.#topic({ name }, 'describe')
     if (!isRefusal(found) || found.refused !== 'unknownTopic' || !this.#rooms.createsTopics()) return found
     const denied = this.#judge('create', 'cluster', clusterName) && this.#judge('create', 'topic', name)
-    return denied ?? this.#rooms.topics.findOrCreate(this.#identity.vhost, name)
+    if (denied !== undefined) return denied
+    const isTaken = this.#rooms.catalog.find(this.#identity.vhost, { name }) !== undefined
+    return isTaken ? found : this.#rooms.topics.findOrCreate(this.#identity.vhost, name)
   }
 
   async createTopics(topics: readonly NewTopic[], validateOnly: boolean): Promise<readonly (CreatedTopic | Refusal)[]> {

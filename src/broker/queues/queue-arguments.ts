@@ -248,8 +248,8 @@ export function judgeEquivalence(queue: string, facts: QueueFacts, call: Declare
   if (call.autoDelete !== facts.autoDelete)
     return different('auto_delete', `'${call.autoDelete}'`, `'${facts.autoDelete}'`)
   for (const name of known[queueTypeOf(facts.arguments)]) {
-    const current = effective(facts.arguments, name, facts.durable)
-    const received = effective(call.arguments, name, durable)
+    const current = effective(facts.arguments, name)
+    const received = effective(call.arguments, name)
     if (current === undefined && received === undefined) continue
     if (current !== undefined && received !== undefined) {
       if (!isSame(current, received)) return different(name, `'${printValue(received)}'`, `'${printValue(current)}'`)
@@ -260,13 +260,9 @@ export function judgeEquivalence(queue: string, facts: QueueFacts, call: Declare
 
 const classicField: Field = { type: 'text', value: Buffer.from('classic') }
 
-/** RabbitMQ writes the default type into what a durable queue was declared with; without one it means classic. */
-function effective(args: FieldTable, name: string, durable: boolean): Field | undefined {
-  const field = lookup(args, name)
-  if (name !== 'x-queue-type') return field
-  if (field === undefined) return durable ? classicField : undefined
-  return !durable && textOf(field) === 'classic' ? undefined : field
-}
+/** Who names no type means classic: the vhost's default type, which RabbitMQ writes into the declaration. */
+const effective = (args: FieldTable, name: string): Field | undefined =>
+  lookup(args, name) ?? (name === 'x-queue-type' ? classicField : undefined)
 
 const printSide = (field: Field | undefined): string =>
   field === undefined ? 'none' : `the value '${printValue(field)}' of type '${typeName(field)}'`

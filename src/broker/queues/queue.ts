@@ -28,6 +28,8 @@ export interface QueueRooms extends QueueTools {
   readonly partitions: Partitions
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
+  /** Behind each consume(), cancel() and take(): auto-delete and x-expires look at `consumers`. */
+  used(queue: QueuePart): void
 }
 
 export class Queue implements QueuePart {
@@ -141,11 +143,14 @@ export class Queue implements QueuePart {
     if (isTaken || (consumer.isExclusive && this.policy.singleActiveConsumer))
       return refuse('exclusiveUse', `queue '${this.topic.name}' in vhost '${this.topic.vhost}' in exclusive use`)
     this.#consumers.add(consumer)
+    this.#rooms.used(this)
     return undefined
   }
 
   cancel(consumer: QueueConsumer): void {
-    if (this.#consumers.remove(consumer)) this.resume()
+    if (!this.#consumers.remove(consumer)) return
+    this.resume()
+    this.#rooms.used(this)
   }
 
   resume(): void {
@@ -178,6 +183,7 @@ export class Queue implements QueuePart {
     if (refused !== undefined) return refused
     await this.settled()
     if (this.isDeleted) return goneRefusal()
+    this.#rooms.used(this)
     return this.#dispatcher().take(noAck)
   }
 

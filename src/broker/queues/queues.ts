@@ -11,7 +11,7 @@ import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
-import type { DeadLettering, LedgersPart, QueuesPart } from './parts.ts'
+import type { DeadLettering, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
 import { QueueTurns } from './queue-turns.ts'
 import { ReadingBudget } from './reading.ts'
@@ -26,6 +26,8 @@ export interface QueueHost {
   queueTopic(vhost: string, name: string): Topic | undefined
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
+  /** A queue was consumed from, left or read from. */
+  used(queue: QueuePart): void
 }
 
 /** Buffers of batches that are kept for the batches to come. */
@@ -50,6 +52,7 @@ export class Queues implements QueuesPart {
       budget: new ReadingBudget(),
       policyOf: (topic) => host.policyOf(topic),
       deadLettering: () => host.deadLettering(),
+      used: (queue) => host.used(queue),
     }
   }
 

@@ -3,7 +3,7 @@
 // there is room again. The store is asked at most once a second.
 // Does not know: who wants to write; what could be dropped (retention.ts).
 
-import type { Clock } from '../../base/world.ts'
+import type { Clock, Timer } from '../../base/world.ts'
 import type { Store } from '../../log/store.ts'
 import type { BrokerSettings } from '../settings/broker-settings.ts'
 import { refuse, type Refusal } from '../errors.ts'
@@ -18,6 +18,8 @@ export class RoomLeft {
   #freeBytes = 0
   #produceRefusal: Refusal | undefined
   #createRefusal: Refusal | undefined
+  readonly #watchers = new Set<() => void>()
+  #timer: Timer | undefined
 
   constructor(clock: Clock, store: Store, settings: BrokerSettings) {
     this.#clock = clock
@@ -45,8 +47,10 @@ export class RoomLeft {
     if (nowMs - this.#askedAtMs < askEveryMs) return
     this.#askedAtMs = nowMs
     this.#freeBytes = this.#store.usage().freeBytes
+    const before = this.#produceRefusal
     this.#produceRefusal = this.#refusalBelow('disk.low.bytes', 'Nothing can be produced')
     this.#createRefusal = this.#refusalBelow('disk.reserve.bytes', 'No topic can be made')
+    if ((before === undefined) !== (this.#produceRefusal === undefined)) this.#clock.endOfTurn(() => this.#tell())
   }
 
   #refusalBelow(name: string, what: string): Refusal | undefined {
@@ -56,6 +60,29 @@ export class RoomLeft {
       'storageFull',
       `${what}: ${this.#freeBytes} bytes are free, less than ${name}=${mark}. Delete topics or records, or make room on the disk.`,
     )
+  }
+
+  /** Calls `changed` when producing is refused or allowed again; a look a second while somebody wants to know. */
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    this.#timer ??= this.#lookLater()
+    return () => {
+      this.#watchers.delete(changed)
+      if (this.#watchers.size > 0) return
+      this.#timer?.cancel()
+      this.#timer = undefined
+    }
+  }
+
+  #lookLater(): Timer {
+    return this.#clock.after(askEveryMs, () => {
+      this.#timer = this.#lookLater()
+      this.#ask()
+    })
+  }
+
+  #tell(): void {
+    for (const changed of Array.from(this.#watchers)) changed()
   }
 
   /** What was found is forgotten: after something was deleted, say. */

@@ -38,7 +38,7 @@ export interface TopicsHost {
   createRefusal(): Refusal | undefined
   /** What else goes in the append that deletes a topic: bindings of its queue, its ledgers. */
   goingWith(topic: Topic): readonly Decision[]
-  /** A topic is gone, by now durably; its logs are next. Its queue tells its consumers. */
+  /** A topic, or the queue over it, is gone, by now durably; the logs are next. The queue tells its consumers. */
   dropped(topic: Topic): void
   /** A topic is gone for good: groups forget its offsets. */
   topicDeleted(vhost: string, topic: TopicId): Promise<void> | void
@@ -222,23 +222,22 @@ export class Topics {
     })
   }
 
-  /** What is declared over a topic that stays: a queue, or (undefined) none any more; `along` is in the same append. */
-  async setQueue(
-    topic: Topic,
-    queue: QueueFacts | undefined,
-    along: readonly Decision[] = [],
-  ): Promise<Topic | Refusal> {
+  /** What is declared over a topic that stays: a queue, where there was none, or (undefined) none any more. */
+  async setQueue(topic: Topic, queue: QueueFacts | undefined): Promise<Topic | Refusal> {
     for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
     const { catalog, machineLog } = this.#host
     const now = catalog.byId(topic.id)
     if (now === undefined) return goneMeanwhile(topic.name)
-    if (now.queue === queue) return now
+    if (queue !== undefined && now.queue !== undefined)
+      return refuse('topicExists', `Topic '${topic.name}' is a queue already.`)
     const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
       try {
-        await machineLog.appendAll([{ machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }, ...along])
+        const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }
+        await machineLog.appendAll(queue === undefined ? [record, ...this.#host.goingWith(now)] : [record])
       } catch (error) {
-        return refusalOf(error, 'The queue could not be declared')
+        return refusalOf(error, 'What is declared over the topic could not be stored')
       }
+      if (queue === undefined) this.#host.dropped(now)
       return undefined
     })
     return failed ?? catalog.byId(topic.id) ?? goneMeanwhile(topic.name)
@@ -291,7 +290,7 @@ export class Topics {
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
     return this.#whileBusy(topic.vhost, [topic.name], async () => {
       try {
-        if (now.isVolatile) catalog.removeVolatile(now)
+        if (now.isVolatile) await this.#forgetVolatile(now)
         else
           await machineLog.appendAll([
             { machine: catalog, records: [catalog.topicGone(now)] },
@@ -302,6 +301,16 @@ export class Topics {
       }
       await this.#removeLogs(now)
       return undefined
+    })
+  }
+
+  /** Nothing that was kept has to say that it is gone; only what goes along (an exchange that was its own) may. */
+  async #forgetVolatile(topic: Topic): Promise<void> {
+    this.#host.catalog.removeVolatile(topic)
+    const along = this.#host.goingWith(topic).filter((decision) => decision.records.length > 0)
+    if (along.length === 0) return
+    await this.#host.machineLog.appendAll(along).catch((error: unknown) => {
+      this.#host.world.trace.warn('a deleted queue left something behind', { queue: topic.name, why: String(error) })
     })
   }
 

@@ -1,0 +1,155 @@
+// The rooms of queues put together: ledgers and topology (machines), queues at run time, dead letters, channels, the desks.
+// Promises: one object for a broker; nothing of it is used before the machine log is replayed.
+// Does not know: the rooms of streams and groups beyond what it is given.
+
+import type { World } from '../base/world.ts'
+import type { Decision, MachineLog } from '../log/machine.ts'
+import { logId, type LogId, type Store } from '../log/store.ts'
+import type { QueueRooms } from './authorised-queues.ts'
+import type { Catalog, Topic } from './catalog.ts'
+import { openChannel } from './queues/channel.ts'
+import { channelLimits } from './queues/channel-host.ts'
+import { DeadLetters } from './queues/dead-letter.ts'
+import { ExchangeDesk } from './queues/exchange-desk.ts'
+import type { QueuePolicy } from './queues/facts.ts'
+import { Ledgers } from './queues/ledgers.ts'
+import { queueTypeOf } from './queues/queue-arguments.ts'
+import { compileQueue } from './queues/queue-arguments-policy.ts'
+import { QueueDesk } from './queues/queue-desk.ts'
+import { Queues } from './queues/queues.ts'
+import { ReplyDesk } from './queues/reply-to.ts'
+import { Topology } from './queues/topology.ts'
+import type { Partitions } from './streams/partitions.ts'
+import type { RoomLeft } from './streams/room-left.ts'
+import type { Topics } from './streams/topics.ts'
+
+/** What of queues is kept in the machine log: there before it is replayed. */
+export interface QueueMachines {
+  readonly ledgers: Ledgers
+  readonly topology: Topology
+}
+
+export function queueMachines(world: World, catalog: Catalog): QueueMachines {
+  const queue = (vhost: string, name: string) => catalog.find(vhost, { name })?.queue
+  return {
+    ledgers: new Ledgers(world),
+    topology: new Topology({
+      queueExists: (vhost, name) => queue(vhost, name) !== undefined,
+      isQueueDurable: (vhost, name) => queue(vhost, name)?.durable === true,
+      fraction: () => world.random.fraction(),
+    }),
+  }
+}
+
+export interface QueueHouseHost extends QueueMachines {
+  readonly world: World
+  readonly store: Store
+  readonly catalog: Catalog
+  readonly machineLog: MachineLog
+  readonly partitions: Partitions
+  readonly topics: Topics
+  readonly roomLeft: RoomLeft
+}
+
+export class QueueHouse {
+  readonly rooms: QueueRooms
+  readonly #host: QueueHouseHost
+  readonly #desk: QueueDesk
+  readonly #queues: Queues
+  readonly #deadLetters: DeadLetters
+
+  constructor(host: QueueHouseHost) {
+    const { world, store, catalog, ledgers, topology, roomLeft } = host
+    this.#host = host
+    const replies = new ReplyDesk(world)
+    const produceRefusal = () => roomLeft.produceRefusal()
+    const policyOf = (topic: Topic): QueuePolicy => policyOfQueue(topology, topic)
+    this.#queues = new Queues({
+      world,
+      store,
+      partitions: host.partitions,
+      ledgers,
+      queueTopic: (vhost, name) => {
+        const topic = catalog.find(vhost, { name })
+        return topic?.queue === undefined ? undefined : topic
+      },
+      policyOf,
+      deadLettering: () => this.#deadLetters,
+      used: (queue) => this.#desk.used(queue),
+    })
+    this.#deadLetters = new DeadLetters({ world, router: topology, queues: this.#queues, ledgers, produceRefusal })
+    this.#desk = new QueueDesk({
+      world,
+      store,
+      catalog,
+      topics: host.topics,
+      queues: this.#queues,
+      replies,
+      policyOf,
+      policiesOn: (topic) => policiesOn(topology, topic),
+    })
+    const channelHost = {
+      world,
+      router: topology,
+      queues: this.#queues,
+      ledgers,
+      replies,
+      limits: channelLimits,
+      produceRefusal,
+    }
+    this.rooms = {
+      desk: this.#desk,
+      exchanges: new ExchangeDesk({ topology, machineLog: host.machineLog }),
+      openChannel: (identity, sink) => openChannel(channelHost, identity, sink),
+      storagePressure: () => roomLeft.produceRefusal()?.why,
+      watchPressure: (changed) => roomLeft.watch(changed),
+    }
+    topology.watchPolicies((vhost) => {
+      this.#queues.policiesChanged()
+      this.#desk.policiesChanged(vhost)
+    })
+    this.#desk.start()
+  }
+
+  /** The queue over a topic is gone. */
+  gone(topic: Topic): void {
+    if (topic.queue === undefined) return
+    this.#host.topology.queueGone(topic.vhost, topic.name)
+    this.#desk.gone(topic)
+  }
+
+  /** Nothing is under way any more. */
+  async close(): Promise<void> {
+    this.#desk.close()
+    this.#deadLetters.close()
+    await this.#queues.close()
+  }
+}
+
+/** What goes with a deleted queue, in the same append. */
+export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic): readonly Decision[] {
+  if (topic.queue === undefined) return []
+  const logs: LogId[] = []
+  for (let index = 0; index < topic.partitions; index++) logs.push(logId(topic.id, index))
+  return [
+    { machine: ledgers, records: logs.flatMap((log) => ledgers.recordsForForgotten({ log, number: 0 })) },
+    { machine: topology, records: topology.recordsForDeletedQueue(topic.vhost, topic.name) },
+  ]
+}
+
+const policyFor = (topology: Topology, topic: Topic) =>
+  topology.policyFor(topic.vhost, 'queue', topic.name, queueTypeOf(topic.queue?.arguments ?? []))
+
+const policyOfQueue = (topology: Topology, topic: Topic): QueuePolicy =>
+  compileQueue(
+    topic.queue ?? { durable: true, exclusive: false, autoDelete: false, arguments: [] },
+    policyFor(topology, topic)?.definition,
+  )
+
+function policiesOn(
+  topology: Topology,
+  topic: Topic,
+): ReturnType<ConstructorParameters<typeof QueueDesk>[0]['policiesOn']> {
+  const applied = policyFor(topology, topic)
+  return { policy: applied?.policy, operatorPolicy: applied?.operatorPolicy }
+}
