@@ -145,7 +145,9 @@ export class Unsettled {
     if (this.#held === 0) first = this.#next
     else while (this.#holders[this.#slotOf(first)] === 0) first++
     this.#first = first
-    if (this.#capacity > shrinkAbove && this.#next - first < this.#capacity >>> 3) this.#resize(this.#capacity >>> 2)
+    let capacity = this.#capacity
+    while (capacity > shrinkAbove && this.#next - first < capacity >>> 3) capacity >>>= 1
+    if (capacity < this.#capacity) this.#resize(capacity)
   }
 
   #makeRoom(): void {
