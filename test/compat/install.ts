@@ -48,6 +48,21 @@ export async function pythonWith(cacheDir: string, name: string, requirements: r
   return join(folder, 'bin', 'python')
 }
 
+/** The source distribution of a Python package, unpacked; it carries the tests that the wheel leaves out. */
+export async function pythonSource(cacheDir: string, name: string, version: string): Promise<string> {
+  const target = join(cacheDir, 'python-source', `${name}-${version}`)
+  return once(target, async () => {
+    const only = ['--no-deps', '--no-binary', ':all:', '--no-build-isolation', `${name}==${version}`]
+    // A newer pip than Debian's is not needed for this: it only fetches.
+    await must('python3', ['-m', 'venv', join(target, 'venv')], { timeoutMs: 120_000 })
+    const python = join(target, 'venv', 'bin', 'python')
+    await must(python, ['-m', 'pip', '-q', 'install', 'setuptools', 'wheel'], { timeoutMs: 120_000 })
+    await must(python, ['-m', 'pip', '-q', 'download', '-d', target, ...only], { timeoutMs: 180_000 })
+    const archive = `${name}-${version}.tar.gz`
+    await must('tar', ['xzf', archive, '--strip-components=1'], { cwd: target, timeoutMs: 60_000 })
+  })
+}
+
 function pomOf(artifacts: readonly string[]): string {
   const dependencies = artifacts.map((artifact) => {
     const [group, id, version] = artifact.split(':')
@@ -84,6 +99,14 @@ export function kafkaLibraries(cacheDir: string): Promise<string> {
     LOGGER,
   ]
   return javaLibraries(cacheDir, `kafka-${KAFKA_VERSION}`, artifacts)
+}
+
+export const PERF_TEST_VERSION = '2.22.1'
+
+/** RabbitMQ's own load generator, on the Java client. */
+export function perfTestLibraries(cacheDir: string): Promise<string> {
+  const artifacts = [`com.rabbitmq:perf-test:${PERF_TEST_VERSION}`]
+  return javaLibraries(cacheDir, `perf-test-${PERF_TEST_VERSION}`, artifacts)
 }
 
 /** The source of a Go module, read-only, as the proxy serves it. */

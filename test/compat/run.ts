@@ -49,11 +49,11 @@ async function loadSuite(name: string): Promise<Suite> {
   throw new Error(`${name}/suite.ts exports no suite`)
 }
 
-function parseBroker(address: string): BrokerUnderTest {
+function parseBroker(address: string, dataDir: string | null): BrokerUnderTest {
   const cut = address.lastIndexOf(':')
   const port = Number(address.slice(cut + 1))
   if (cut < 1 || !Number.isInteger(port)) throw new Error(`--broker wants HOST:PORT, not "${address}"`)
-  return { host: address.slice(0, cut), port, address, dataDir: null }
+  return { host: address.slice(0, cut), port, address, dataDir }
 }
 
 function show(outcome: Outcome): void {
@@ -125,8 +125,12 @@ async function compat(name: string, options: Options): Promise<number> {
   const folder = join(HERE, name)
   let served: Served | null = null
   try {
-    if (options.broker === null) served = await serve({ dataDir, settings: suite.settings ?? [] })
-    const broker = served === null ? parseBroker(options.broker ?? '') : { ...served, dataDir }
+    const isAmqp = suite.protocol === 'amqp'
+    if (options.broker === null) {
+      served = await serve({ dataDir, settings: suite.settings ?? [], ...(isAmqp ? { amqpPort: 0 } : {}) })
+    }
+    const address = options.broker ?? (isAmqp ? served?.amqp : served?.address) ?? ''
+    const broker = parseBroker(address, served === null ? null : dataDir)
     const began = performance.now()
     const outcomes = await runBounded(suite, {
       broker,

@@ -16,12 +16,16 @@ export interface ServeOptions {
   readonly settings?: readonly string[]
   /** 0 takes any free port. */
   readonly port?: number
+  /** Listen to AMQP clients too, on this port; 0 takes any free one. */
+  readonly amqpPort?: number
 }
 
 export interface Served {
   readonly host: string
   readonly port: number
   readonly address: string
+  /** Where AMQP clients connect; empty when nobody listens. */
+  readonly amqp: string
   readonly pid: number
   readonly child: Child
   /** What the broker wrote to standard error so far; the last part of it. */
@@ -29,7 +33,13 @@ export interface Served {
   stop(): Promise<number | null>
 }
 
-function parseReady(line: string): { kafka: string; pid: number } | null {
+interface Ready {
+  readonly kafka: string
+  readonly amqp: string
+  readonly pid: number
+}
+
+function parseReady(line: string): Ready | null {
   let value: unknown
   try {
     value = JSON.parse(line)
@@ -38,11 +48,16 @@ function parseReady(line: string): { kafka: string; pid: number } | null {
   }
   if (typeof value !== 'object' || value === null || !('ready' in value) || value.ready !== true) return null
   if (!('kafka' in value) || typeof value.kafka !== 'string') return null
-  return { kafka: value.kafka, pid: 'pid' in value && typeof value.pid === 'number' ? value.pid : -1 }
+  return {
+    kafka: value.kafka,
+    amqp: 'amqp' in value && typeof value.amqp === 'string' ? value.amqp : '',
+    pid: 'pid' in value && typeof value.pid === 'number' ? value.pid : -1,
+  }
 }
 
 export async function serve(options: ServeOptions): Promise<Served> {
   const args = [MAIN, 'serve', '--data', options.dataDir, '--kafka', `127.0.0.1:${options.port ?? 0}`, '--json']
+  args.push('--amqp', options.amqpPort === undefined ? 'off' : `127.0.0.1:${options.amqpPort}`)
   if (options.durability !== undefined) args.push('--durability', options.durability)
   for (const setting of options.settings ?? []) args.push('--set', setting)
   const child = start(process.execPath, args, { cwd: PROJECT })
@@ -51,7 +66,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     said = (said + chunk.toString()).slice(-20_000)
   })
   child.process.stdin?.end()
-  const ready = await new Promise<{ kafka: string; pid: number }>((resolve, reject) => {
+  const ready = await new Promise<Ready>((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(new Error(`the broker was not ready within ${READY_LIMIT_MS} ms: ${said}`))
     }, READY_LIMIT_MS)
@@ -78,6 +93,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     host,
     port,
     address: `${host}:${port}`,
+    amqp: ready.amqp,
     pid: ready.pid > 0 ? ready.pid : child.pid,
     child,
     said: () => said,

@@ -20,6 +20,9 @@ export interface BrokerUnderTest {
   readonly dataDir: string | null
 }
 
+/** Whose clients a suite runs: the listener they are pointed at. */
+export type Protocol = 'kafka' | 'amqp'
+
 export interface SuiteContext {
   readonly broker: BrokerUnderTest
   /** Kept between runs: downloads, virtual environments, unpacked modules. */
@@ -41,6 +44,8 @@ export interface Suite {
   readonly needs: readonly string[]
   /** Minutes after which the run is given up. */
   readonly limitMinutes: number
+  /** `kafka` unless said. */
+  readonly protocol?: Protocol
   /** Broker settings beyond the defaults, as `key=value`. */
   readonly settings?: readonly string[]
   run(context: SuiteContext): Promise<readonly Outcome[]>
