@@ -25,6 +25,7 @@ export interface ServeFlags {
   readonly data?: string
   readonly store?: string
   readonly kafka?: string
+  readonly amqp?: string
   readonly advertise?: string
   readonly durability?: string
   readonly logLevel?: string
@@ -45,9 +46,10 @@ export async function serve(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<
   }
   watchForEnd(broker)
   process.stdout.write(flags.json === true ? readyLine(broker) : greeting(broker, config))
-  if (!isLoopback(broker.kafka.host)) {
+  const { host, address } = broker.kafka
+  if (address !== 'off' && !isLoopback(host)) {
     process.stderr.write(
-      `warning: ${broker.kafka.address} can be reached from other machines and there is no authentication yet: ` +
+      `warning: ${address} can be reached from other machines and there is no authentication yet: ` +
         'anybody who reaches it may read and delete everything\n',
     )
   }
@@ -73,6 +75,7 @@ function layerOfFlags(flags: ServeFlags): Layer {
   say('data', '--data', flags.data)
   say('store', '--store', flags.store)
   say('kafka', '--kafka', flags.kafka)
+  say('amqp', '--amqp', flags.amqp)
   say('advertise', '--advertise', flags.advertise)
   say('durability', '--durability', flags.durability)
   say('logLevel', '--log-level', flags.logLevel)
@@ -108,8 +111,15 @@ function fail(error: unknown): void {
 }
 
 function readyLine(broker: RunningBroker): string {
-  const startMs = Math.round(nodeClock().monotonicMs())
-  return `${JSON.stringify({ ready: true, kafka: broker.kafka.address, data: broker.dataPath ?? null, pid: process.pid, startMs })}\n`
+  const ready = {
+    ready: true,
+    kafka: broker.kafka.address,
+    amqp: broker.amqp.address,
+    data: broker.dataPath ?? null,
+    pid: process.pid,
+    startMs: Math.round(nodeClock().monotonicMs()),
+  }
+  return `${JSON.stringify(ready)}\n`
 }
 
 const durabilityMeans: Readonly<Record<Config['durability'], string>> = {
@@ -123,18 +133,22 @@ function greeting(broker: RunningBroker, config: Config): string {
   const near = printAddress({ host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port })
   const to = near === '127.0.0.1:9092' ? '' : ` --kafka ${near}`
   const data = broker.dataPath === undefined ? 'in memory only: gone when this process ends' : resolve(broker.dataPath)
-  return [
-    `Odradek ${version} is ready after ${Math.round(nodeClock().monotonicMs())} ms.`,
-    '',
-    `  Kafka clients  ${broker.kafka.address}${config.advertise === undefined ? '' : `, advertised as ${config.advertise}`}`,
-    `  Data           ${data}`,
-    ...(broker.dataPath === undefined ? [] : [`  Durability     ${durabilityMeans[config.durability]}`]),
-    '',
+  const toTry = [
     'Try, in another terminal:',
     `  echo 'hello' | ${odradek} produce orders${to}`,
     `  ${odradek} consume orders --from-beginning${to}`,
     `  ${odradek} topics list${to}`,
     '',
+  ]
+  return [
+    `Odradek ${version} is ready after ${Math.round(nodeClock().monotonicMs())} ms.`,
+    '',
+    `  Kafka clients     ${broker.kafka.address}${config.advertise === undefined ? '' : `, advertised as ${config.advertise}`}`,
+    `  RabbitMQ clients  ${broker.amqp.url || 'off'}`,
+    `  Data              ${data}`,
+    ...(broker.dataPath === undefined ? [] : [`  Durability        ${durabilityMeans[config.durability]}`]),
+    '',
+    ...(port === 0 ? [] : toTry),
     'Ctrl-C stops it.',
     '',
   ].join('\n')

@@ -260,6 +260,9 @@ const refusalAnswers = {
   internal: { kafka: 'UNKNOWN_SERVER_ERROR', amqp: 'INTERNAL_ERROR' },
 } as const satisfies Readonly<Record<RefusalName, RefusalAnswer>>
 
+/** What an AMQP client is told. */
+export const amqpErrorName = ({ refused }: Refusal): AmqpErrorName => refusalAnswers[refused].amqp
+
 /** What was asked about: decides the code of an authorisation refusal, and who is missing while shutting down. */
 export type KafkaScope = 'topic' | 'group' | 'cluster'
 

@@ -37,7 +37,7 @@ test('an empty file says nothing', () => {
   expect(composeConfig([layer], serveDefaults)).toEqual(serveDefaults)
 })
 
-const known = 'data, store, kafka, advertise, durability, log-level, log-format, settings'
+const known = 'data, store, kafka, amqp, advertise, durability, log-level, log-format, settings'
 
 test.each([
   ['no file', undefined, '--config: o.yaml does not exist'],

@@ -92,12 +92,12 @@ test.each<[string, Layer, string]>([
   [
     'no port',
     flags({ kafka: 'localhost' }),
-    '--kafka: "localhost" is not allowed; it must be HOST:PORT, port 0 for any free one',
+    '--kafka: "localhost" is not allowed; it must be HOST:PORT, port 0 for any free one, or off',
   ],
   [
     'a port too high',
     flags({ kafka: 'a:70000' }),
-    '--kafka: "a:70000" is not allowed; it must be HOST:PORT, port 0 for any free one',
+    '--kafka: "a:70000" is not allowed; it must be HOST:PORT, port 0 for any free one, or off',
   ],
   ['advertise port 0', flags({ advertise: 'a:0' }), '--advertise: "a:0" is not allowed; it must be HOST:PORT'],
   ['durability', flags({ durability: 'fsync' }), '--durability: "fsync" is not allowed; it must be commit or os'],
@@ -149,14 +149,14 @@ test('a bad value is named even where a stronger source hides it, and all of the
   const composed = composeConfig([flags({ kafka: 'a:1', durability: 'x' }), file({ kafka: 'nowhere' })], serveDefaults)
   expect(problems(composed)).toEqual([
     '--durability: "x" is not allowed; it must be commit or os',
-    'o.yaml: kafka: "nowhere" is not allowed; it must be HOST:PORT, port 0 for any free one',
+    'o.yaml: kafka: "nowhere" is not allowed; it must be HOST:PORT, port 0 for any free one, or off',
   ])
 })
 
 test('what a program gives is judged by name and value', () => {
   expect(layerOfProgram({ kafak: 'a:1' })).toEqual({
     problems: [
-      'kafak: there is no such option; there are data, store, kafka, advertise, durability, logLevel, logFormat, settings',
+      'kafak: there is no such option; there are data, store, kafka, amqp, advertise, durability, logLevel, logFormat, settings',
     ],
   })
   const layer = layerOfProgram({ kafka: '127.0.0.1:0', advertise: undefined, settings: { 'num.partitions': 3 } })

@@ -12,9 +12,11 @@ export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
 export interface Config {
   /** `file:DIR` keeps everything in one folder, `memory:` forgets everything at the end. */
   readonly store: string
-  /** HOST:PORT for Kafka clients; port 0 takes any free one. */
+  /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. */
   readonly kafka: string
-  /** HOST:PORT that clients are told to connect to; undefined: the address they did connect to. */
+  /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. */
+  readonly amqp: string
+  /** HOST:PORT that Kafka clients are told to connect to; undefined: the address they did connect to. */
   readonly advertise: string | undefined
   /** What an acknowledgement promises for topics that do not say: synced to the medium, or given to the kernel. */
   readonly durability: 'commit' | 'os'
@@ -28,6 +30,7 @@ export interface Config {
 export const serveDefaults: Config = {
   store: 'file:./data',
   kafka: '127.0.0.1:9092',
+  amqp: '127.0.0.1:5672',
   advertise: undefined,
   durability: 'commit',
   logLevel: 'info',
@@ -40,6 +43,7 @@ export const embeddedDefaults: Config = {
   ...serveDefaults,
   store: 'memory:',
   kafka: '127.0.0.1:0',
+  amqp: '127.0.0.1:0',
   logLevel: 'warn',
 }
 
@@ -49,7 +53,7 @@ export interface Layer {
   readonly settings: ReadonlyMap<string, Said>
 }
 
-export type OptionName = 'data' | 'store' | 'kafka' | 'advertise' | 'durability' | 'logLevel' | 'logFormat'
+export type OptionName = 'data' | 'store' | 'kafka' | 'amqp' | 'advertise' | 'durability' | 'logLevel' | 'logFormat'
 
 interface Option {
   readonly key: string
@@ -62,15 +66,17 @@ const oneOf = (...texts: readonly string[]): Pick<Option, 'allowed' | 'allows'> 
   allows: (text) => texts.includes(text),
 })
 
+const listening = {
+  allowed: 'HOST:PORT, port 0 for any free one, or off',
+  allows: (text: string): boolean => text === 'off' || parseAddress(text, 0) !== undefined,
+}
+
 /** Every option by its name in code; `key` is its name in files, flags (--key) and, in capitals, the environment. */
 export const options: Readonly<Record<OptionName, Option>> = {
   data: { key: 'data', allowed: 'a folder', allows: (text) => text.trim() !== '' },
   store: { key: 'store', allowed: 'file:DIR or memory:', allows: (text) => storeOf(text) !== undefined },
-  kafka: {
-    key: 'kafka',
-    allowed: 'HOST:PORT, port 0 for any free one',
-    allows: (text) => parseAddress(text, 0) !== undefined,
-  },
+  kafka: { key: 'kafka', ...listening },
+  amqp: { key: 'amqp', ...listening },
   advertise: { key: 'advertise', allowed: 'HOST:PORT', allows: (text) => parseAddress(text) !== undefined },
   durability: { key: 'durability', ...oneOf('commit', 'os') },
   logLevel: { key: 'log-level', ...oneOf('silent', 'error', 'warn', 'info') },
@@ -116,6 +122,7 @@ export function composeConfig(layers: readonly Layer[], defaults: Config): Confi
   return {
     store: strongestStore(layers) ?? defaults.store,
     kafka: strongest('kafka') ?? defaults.kafka,
+    amqp: strongest('amqp') ?? defaults.amqp,
     advertise: strongest('advertise') ?? defaults.advertise,
     durability: (strongest('durability') ?? defaults.durability) as Config['durability'],
     logLevel: (strongest('logLevel') ?? defaults.logLevel) as TraceLevel,

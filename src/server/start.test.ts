@@ -32,7 +32,7 @@ test('without a word: in memory, on a free port of this machine, closed as often
 
 test('a wrong configuration opens nothing', async () => {
   expect(await refusal({ kafka: 'here' })).toBe(
-    'kafka: "here" is not allowed; it must be HOST:PORT, port 0 for any free one',
+    'kafka: "here" is not allowed; it must be HOST:PORT, port 0 for any free one, or off',
   )
   expect(await refusal({ settings: { 'num.partitions': 0, 'no.such': true } })).toBe(
     'num.partitions: "0" is not allowed: it must be at least 1\nno.such: "true" is not allowed: there is no broker setting of this name',

@@ -1,21 +1,31 @@
-// The composition root: a world, the engine that the store URL names, the broker on it, a listener before it.
+// The composition root: a world, the engine that the store URL names, the broker on it, listeners before it.
 // Promises: startBroker answers a broker that takes connections, or rejects with a StartFailure of one line and leaves
 // nothing open; close() answers what is in flight and syncs.
 // Does not know: argv, signals, the environment (cli/serve).
 
 import { resolve } from 'node:path'
-import { DiskError, NetError, type DiskErrorKind, type World } from '../base/world.ts'
-import { openBroker, SettingError, type BrokerConfig } from '../broker/broker.ts'
+import { DiskError, NetError, type Connection, type DiskErrorKind, type World } from '../base/world.ts'
+import { openBroker, SettingError, type Broker, type BrokerConfig } from '../broker/broker.ts'
+import type { Session, SessionIdentity } from '../broker/door.ts'
 import { AppendFailure, CorruptLog, type Store } from '../log/store.ts'
+import { openAmqp } from '../protocols/amqp/connection.ts'
 import { openKafka } from '../protocols/kafka/connection.ts'
-import { parseAddress, printAddress, type Address } from './address.ts'
+import { parseAddress, printAddress } from './address.ts'
 import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, type StorePlace } from './config.ts'
-import { openListener } from './listeners.ts'
+import { openListener, type Drainable, type OpenListener } from './listeners.ts'
 import { nodeWorld } from './node-world.ts'
 
+/** Where clients connect. `address` is host:port; of a listener that is off it is `off`, and the port 0. */
+export interface Listening {
+  readonly host: string
+  readonly port: number
+  readonly address: string
+}
+
 export interface RunningBroker {
-  /** Where Kafka clients connect. `address` is host:port. */
-  readonly kafka: { readonly host: string; readonly port: number; readonly address: string }
+  readonly kafka: Listening
+  /** `url` is what RabbitMQ's clients take whole; empty when off. */
+  readonly amqp: Listening & { readonly url: string }
   /** The data folder; undefined in memory. */
   readonly dataPath?: string
   /** Resolves when storage failed for good: nothing can be promised any more and the process should end. */
@@ -51,29 +61,22 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
   try {
     const { store, dataPath, clusterId } = await openStore(world, storeOf(config.store) as StorePlace, fail)
     opened.push(store)
-    const at = parseAddress(config.kafka, 0) as Address
     // Known once it is there; the broker shows it to operators.
-    let listensAt = at
+    let kafka = off
     const broker = await openBroker(
       world,
       store,
-      brokerConfig(config, dataPath, clusterId, () => `PLAINTEXT://${printAddress(listensAt)}`),
+      brokerConfig(config, dataPath, clusterId, () => `PLAINTEXT://${kafka.address}`),
     )
     opened.push(broker)
-    const advertise = config.advertise === undefined ? undefined : parseAddress(config.advertise)
-    const kafka = openKafka({
-      world,
-      openSession: (identity) => broker.session(identity),
-      broken: fail,
-      ...(advertise === undefined ? {} : { advertise }),
-    })
-    const listener = await openListener(world, at, (connection) => kafka.converse(connection))
-    opened.push({ close: () => listener.drain(drainMs) })
-    const { host, port } = listener
-    listensAt = { host, port }
+    const listeners = await openListeners(world, config, broker, fail)
+    opened.push({ close: () => listeners.drain(drainMs) })
+    kafka = listeners.kafka
+    const { amqp } = listeners
     let closing: Promise<void> | undefined
     return {
-      kafka: { host, port, address: printAddress({ host, port }) },
+      kafka,
+      amqp: { ...amqp, url: amqp.port === 0 ? '' : `amqp://guest:guest@${amqp.address}` },
       ...(dataPath === undefined ? {} : { dataPath }),
       failed,
       close: () => (closing ??= closeAll()),
@@ -82,6 +85,57 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
     await closeAll().catch(() => {})
     throw startFailure(error, config)
   }
+}
+
+const off: Listening = { host: '', port: 0, address: 'off' }
+
+/** A listener for each protocol that is not off: all of them, or none is left open. */
+async function openListeners(
+  world: World,
+  config: Config,
+  broker: Broker,
+  broken: (error: unknown) => void,
+): Promise<{ readonly kafka: Listening; readonly amqp: Listening; drain(timeoutMs: number): Promise<void> }> {
+  const open: OpenListener[] = []
+  const listen = async (
+    option: 'kafka' | 'amqp',
+    converse: () => (connection: Connection) => Drainable,
+  ): Promise<Listening> => {
+    const at = parseAddress(config[option], 0)
+    if (at === undefined) return off
+    const listener = await openListener(world, at, converse()).catch((error: unknown) => {
+      throw error instanceof NetError ? new StartFailure(listenFailure(error, option)) : error
+    })
+    open.push(listener)
+    const { host, port } = listener
+    return { host, port, address: printAddress({ host, port }) }
+  }
+  const openSession = (identity: SessionIdentity): Session => broker.session(identity)
+  const advertise = config.advertise === undefined ? undefined : parseAddress(config.advertise)
+  try {
+    const kafka = await listen('kafka', () => {
+      const { converse } = openKafka({ world, openSession, broken, ...(advertise === undefined ? {} : { advertise }) })
+      return converse
+    })
+    const amqp = await listen(
+      'amqp',
+      () => openAmqp({ world, openSession, broken, clusterName: broker.clusterId }).converse,
+    )
+    return {
+      kafka,
+      amqp,
+      drain: async (timeoutMs) => void (await Promise.all(open.map((listener) => listener.drain(timeoutMs)))),
+    }
+  } catch (error) {
+    for (const listener of open) listener.destroy()
+    throw error
+  }
+}
+
+function listenFailure(error: NetError, option: 'kafka' | 'amqp'): string {
+  const stop = error.message.endsWith('already in use') ? 'stop what listens there, or ' : ''
+  const orOff = option === 'amqp' ? ', or --amqp off' : ''
+  return `${error.message}: ${stop}choose another address with --${option} HOST:PORT${orOff}`
 }
 
 /** A program's configuration is judged as the command line's is. */
@@ -137,10 +191,6 @@ function failure(): { readonly failed: Promise<Error>; readonly fail: (error: un
 
 /** One line that says what prevents the start and what to do; a bug goes on as what it is. */
 function startFailure(error: unknown, config: Config): unknown {
-  if (error instanceof NetError) {
-    const stop = error.message.endsWith('already in use') ? 'stop what listens there, or ' : ''
-    return new StartFailure(`${error.message}: ${stop}choose another address with --kafka HOST:PORT`)
-  }
   if (error instanceof DiskError) {
     // Ours say all there is to say; the kernel's name their error and no way out.
     const advice = / E[A-Z]+: /.test(error.message) ? adviceFor[error.kind] : undefined

@@ -17,7 +17,7 @@ export class BrokerProcess {
   readyMs = 0
 
   private constructor(folder: string) {
-    const args = [main, 'serve', '--json', '--data', folder, '--kafka', '127.0.0.1:0']
+    const args = [main, 'serve', '--json', '--data', folder, '--kafka', '127.0.0.1:0', '--amqp', '127.0.0.1:0']
     this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.exited = once(this.child, 'exit')
     const keep = (chunk: Buffer): void => {

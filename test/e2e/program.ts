@@ -24,7 +24,11 @@ export interface Running {
 
 const endsWithinMs = 15_000
 /** What the machine says, without what it may say to a broker: the tests say that themselves. */
-const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ODRADEK_')))
+const inherited = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ODRADEK_'))),
+  // A RabbitMQ may listen on its own port here, and tests run beside one another.
+  ODRADEK_AMQP: '127.0.0.1:0',
+}
 
 export function start(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
   if (script === main && !existsSync(main)) throw new Error('dist/ is not built: npm run build')

@@ -1,0 +1,69 @@
+// Faults: what ends a channel or a connection, with the code, text and method that the client is told.
+// Promises: the whole text fits a short string, cut between characters; which codes end the connection is said here.
+// Does not know: who is at fault, nor how it is sent.
+
+import { isRefusal, type Refusal } from '../../broker/errors.ts'
+import { amqpErrors, amqpErrorName, type AmqpErrorName } from '../errors.ts'
+
+/** Thrown while a client's method or frame is handled; caught by its channel or connection. */
+export class Fault extends Error {
+  override readonly name = 'Fault'
+  readonly code: AmqpErrorName
+  /** class id · 65,536 + method id of the method at fault; 0: none, or the one under way. */
+  readonly method: number
+  /** Sync with the peer is lost: nothing more that it sends can be understood. */
+  readonly isFatal: boolean
+
+  constructor(code: AmqpErrorName, why: string, method = 0, isFatal = false) {
+    super(why)
+    this.code = code
+    this.method = method
+    this.isFatal = isFatal
+  }
+
+  /** Whether the connection ends, not only the channel. */
+  get isHard(): boolean {
+    return hardErrors.has(this.code)
+  }
+}
+
+/** AMQP 0-9-1's hard errors: constants of class `hard-error`, and RabbitMQ's reading of them. */
+const hardErrors: ReadonlySet<AmqpErrorName> = new Set([
+  'CONNECTION_FORCED',
+  'INVALID_PATH',
+  'FRAME_ERROR',
+  'SYNTAX_ERROR',
+  'COMMAND_INVALID',
+  'CHANNEL_ERROR',
+  'UNEXPECTED_FRAME',
+  'RESOURCE_ERROR',
+  'NOT_ALLOWED',
+  'NOT_IMPLEMENTED',
+  'INTERNAL_ERROR',
+])
+
+export const replyCode = (fault: Fault): number => amqpErrors[fault.code]
+
+/** `NAME - why`, in at most 255 bytes. */
+export function replyText(fault: Fault): string {
+  return shortText(`${fault.code} - ${fault.message}`)
+}
+
+const shortBytesMax = 255
+
+/** As much of the text as a short string holds. */
+export function shortText(text: string): string {
+  if (Buffer.byteLength(text) <= shortBytesMax) return text
+  const bytes = Buffer.from(text)
+  let end = shortBytesMax - 3
+  while ((bytes[end] & 0xc0) === 0x80) end--
+  return `${bytes.toString('utf8', 0, end)}...`
+}
+
+/** The value of an outcome; a refusal is thrown as the fault that the client is told. */
+export function accepted<T>(outcome: T | Refusal): Exclude<T, Refusal> {
+  if (isRefusal(outcome)) throw faultOf(outcome)
+  return outcome as Exclude<T, Refusal>
+}
+
+export const faultOf = (refusal: Refusal): Fault => new Fault(amqpErrorName(refusal), refusal.why)

@@ -1,0 +1,56 @@
+// Heartbeats: a frame when nothing else was sent, and the end of a peer that is silent.
+// Promises: a heartbeat each half interval in which nothing left; told silent after two intervals in which nothing came.
+// Does not know: frames, sockets.
+
+import type { Clock, Timer } from '../../base/world.ts'
+
+export interface HeartbeatSide {
+  /** Whether something left since the last time this was asked. */
+  hasSent(): boolean
+  /** Nothing left for half an interval. */
+  beat(): void
+  /** Nothing came for two intervals. */
+  silent(): void
+}
+
+/** Half intervals without a byte after which a peer is taken for gone (rabbit_heartbeat: two intervals). */
+const silentHalvesMax = 4
+
+export class Heartbeat {
+  /** Set by its owner when something comes: cheaper than looking at the clock. */
+  heard = false
+  /** The peer is not read: its silence means nothing. */
+  isSuspended = false
+
+  private readonly clock: Clock
+  private readonly halfMs: number
+  private readonly side: HeartbeatSide
+  private silentHalves = 0
+  private timer: Timer | undefined
+
+  constructor(clock: Clock, intervalSeconds: number, side: HeartbeatSide) {
+    this.clock = clock
+    this.halfMs = intervalSeconds * 500
+    this.side = side
+    if (intervalSeconds > 0) this.wait()
+  }
+
+  stop(): void {
+    this.timer?.cancel()
+    this.timer = undefined
+  }
+
+  private wait(): void {
+    this.timer = this.clock.after(this.halfMs, () => {
+      this.wait()
+      this.halfPassed()
+    })
+  }
+
+  private halfPassed(): void {
+    if (!this.side.hasSent()) this.side.beat()
+    this.silentHalves = this.heard || this.isSuspended ? 0 : this.silentHalves + 1
+    this.heard = false
+    if (this.silentHalves >= silentHalvesMax) this.side.silent()
+  }
+}
