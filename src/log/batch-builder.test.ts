@@ -24,9 +24,8 @@ describe('the batch builder', () => {
         const startMs = 1_700_000_000_000
         for (const [index, { key, body, laterMs }] of records.entries()) {
           const bytes = body.reduce((sum, chunk) => sum + chunk.length, 0)
-          expect(builder.add(startMs + laterMs * Math.min(index, 1), key, body, bytes, noHeaders, bytes)).toBe(index)
+          expect(builder.add(startMs + laterMs * Math.min(index, 1), key, body, bytes, noHeaders)).toBe(index)
         }
-        const weight = records.reduce((sum, { body }) => sum + body.reduce((all, chunk) => all + chunk.length, 0), 0)
         const sealed = builder.seal()
         const head = readBatchHead(sealed.bytes)
         expect(head).toMatchObject({
@@ -39,7 +38,6 @@ describe('the batch builder', () => {
           producerEpoch: -1,
           baseSequence: -1,
         })
-        expect(sealed.weight).toBe(weight)
         expect(batchCrcHolds(sealed.bytes, 0, sealed.bytes.length)).toBe(true)
         const expected = encodeRecords(
           records.map(({ key, body, laterMs }, index) => ({
@@ -58,7 +56,7 @@ describe('the batch builder', () => {
 
   test('marks the batch as ours, by a bit that no producer may set', () => {
     const builder = new BatchBuilder(new BufferPool(0))
-    builder.add(1, null, [Buffer.from('x')], 1, noHeaders, 0)
+    builder.add(1, null, [Buffer.from('x')], 1, noHeaders)
     const { attributes } = readBatchHead(builder.seal().bytes)!
     expect(isOwnBatch(attributes)).toBe(true)
     expect(hasUnknownAttributes(attributes)).toBe(true)
@@ -68,7 +66,7 @@ describe('the batch builder', () => {
     const builder = new BatchBuilder(new BufferPool(0))
     const large = Buffer.alloc(ownBatchBytesMax + 1, 7)
     expect(builder.hasRoom(large.length)).toBe(true)
-    builder.add(1, null, [large], large.length, noHeaders, 0)
+    builder.add(1, null, [large], large.length, noHeaders)
     expect(builder.hasRoom(1)).toBe(false)
     const cursor = new RecordCursor(builder.seal().bytes.subarray(batchHeadBytes))
     expect(cursor.next()).toBe(true)
@@ -78,8 +76,8 @@ describe('the batch builder', () => {
 
   test('a clock set back within a batch gives the time of the batch', () => {
     const builder = new BatchBuilder(new BufferPool(0))
-    builder.add(100, null, [], 0, noHeaders, 0)
-    builder.add(90, null, [], 0, noHeaders, 0)
+    builder.add(100, null, [], 0, noHeaders)
+    builder.add(90, null, [], 0, noHeaders)
     const sealed = builder.seal()
     expect(sealed.maxTimestampMs).toBe(100)
     const cursor = new RecordCursor(sealed.bytes.subarray(batchHeadBytes))
@@ -89,10 +87,10 @@ describe('the batch builder', () => {
   test('uses the buffers again that were given back', () => {
     const pool = new BufferPool(1024 * 1024)
     const builder = new BatchBuilder(pool)
-    builder.add(1, null, [], 0, noHeaders, 0)
+    builder.add(1, null, [], 0, noHeaders)
     const first = builder.seal()
     pool.giveBack(first.buffer)
-    builder.add(1, null, [], 0, noHeaders, 0)
+    builder.add(1, null, [], 0, noHeaders)
     expect(builder.seal().buffer.buffer).toBe(first.buffer.buffer)
   })
 

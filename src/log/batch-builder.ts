@@ -18,8 +18,6 @@ export interface SealedBatch {
   readonly bytes: Buffer
   readonly count: number
   readonly maxTimestampMs: number
-  /** Of whatever the caller counted with addTo(): bodies, say. */
-  readonly weight: number
   readonly buffer: Buffer
 }
 
@@ -30,7 +28,6 @@ export class BatchBuilder {
   #count = 0
   #baseTimestampMs = 0
   #maxTimestampMs = 0
-  #weight = 0
   /** What the last batch took: the next one likely takes as much, and growing costs copies. */
   #bytesBefore = firstBytes
 
@@ -53,7 +50,7 @@ export class BatchBuilder {
 
   /**
    * Adds one record and returns its offset delta. `headers` is the whole rest of the record from the count of headers
-   * on, already encoded. Everything is copied during the call. `weight` is summed for the caller.
+   * on, already encoded. Everything is copied during the call.
    */
   add(
     timestampMs: number,
@@ -61,7 +58,6 @@ export class BatchBuilder {
     body: readonly Uint8Array[],
     bodyBytes: number,
     headers: readonly Uint8Array[],
-    weight: number,
   ): number {
     const delta = this.#count
     if (delta === 0) this.#baseTimestampMs = this.#maxTimestampMs = timestampMs
@@ -85,7 +81,6 @@ export class BatchBuilder {
     assert(at === end, 'a record takes the bytes that were counted for it')
     this.#at = at
     this.#count = delta + 1
-    this.#weight += weight
     return delta
   }
 
@@ -125,12 +120,11 @@ export class BatchBuilder {
       bytes: batch,
       count: this.#count,
       maxTimestampMs: this.#maxTimestampMs,
-      weight: this.#weight,
       buffer,
     }
     this.#bytesBefore = Math.max(firstBytes, Math.min(this.#at, ownBatchBytesMax))
     this.#buffer = undefined
-    this.#at = this.#count = this.#weight = 0
+    this.#at = this.#count = 0
     return sealed
   }
 

@@ -12,8 +12,8 @@ import type { Missing, Reading } from './reading.ts'
 export interface DeliveryRules {
   /** True: the message the reading stands at is not given out any more; the rule has dealt with it. */
   drops(offset: number): boolean
-  /** The message is about to go out. */
-  taken(message: StoredMessage): void
+  /** The message is about to go out: to a consumer, or to one who asked; kept: it is to be settled. */
+  taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void
 }
 
 interface Rank {
@@ -35,7 +35,7 @@ export class Dispatch {
   readonly #resume: () => void
   readonly #message: StoredMessage
   /** A read is under way, or was not possible a moment ago. */
-  #isWaiting = false
+  isWaiting = false
   #isClosed = false
 
   constructor(
@@ -57,7 +57,7 @@ export class Dispatch {
 
   /** Gives out at most so many. True: more could be given out now. */
   pump(consumers: Consumers, messagesMax: number): boolean {
-    if (this.#isWaiting || this.#isClosed) return false
+    if (this.isWaiting || this.#isClosed) return false
     const ledger = this.#ledger
     const message = this.#message
     for (let count = 0; count < messagesMax; count++) {
@@ -71,7 +71,7 @@ export class Dispatch {
         message.redelivered = ledger.wasHandedOut(offset)
         ledger.close(offset, 'acked')
       } else message.redelivered = ledger.acquire(offset)
-      this.#rules.taken(message)
+      this.#rules.taken(message, consumer, !consumer.noAck)
       consumers.given()
       consumer.deliver(message)
       this.#reading.passed(offset)
@@ -101,7 +101,7 @@ export class Dispatch {
   }
 
   #wait(reading: Promise<void>): void {
-    this.#isWaiting = true
+    this.isWaiting = true
     reading.then(
       () => this.#goOn(),
       (error: unknown) => {
@@ -116,7 +116,7 @@ export class Dispatch {
   }
 
   #goOn(): void {
-    this.#isWaiting = false
+    this.isWaiting = false
     if (!this.#isClosed) this.#resume()
   }
 
@@ -161,7 +161,7 @@ export class Dispatch {
       message.redelivered = this.#ledger.wasHandedOut(offset)
       this.#ledger.close(offset, 'acked')
     } else message.redelivered = this.#ledger.acquire(offset)
-    this.#rules.taken(message)
+    this.#rules.taken(message, undefined, !noAck)
     const kept = {
       ...message,
       exchange: Buffer.from(message.exchange),

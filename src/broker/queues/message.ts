@@ -51,14 +51,13 @@ export class MessageWriter {
     if (this.#scan.expirationAt >= 0) this.expirationMs = Number(this.#scan.expiration())
   }
 
-  /** `weight` is summed in the batch: the body's bytes. */
   write(builder: BatchBuilder, message: NewMessage, timestampMs: number): void {
     const { properties } = message
     if ((properties[0] & (flagHeaders >>> 8)) !== 0) return this.#writeWithHeaders(builder, message, timestampMs)
     this.#prepareLead(message, 1)
     this.#headers[0] = this.#lead
     this.#headers[1] = properties
-    builder.add(timestampMs, null, message.body, message.bodyBytes, this.#headers, message.bodyBytes)
+    builder.add(timestampMs, null, message.body, message.bodyBytes, this.#headers)
     this.#headers[1] = nothing
   }
 
@@ -79,7 +78,7 @@ export class MessageWriter {
     }
     this.#prepareLead(message, count)
     const headers = [this.#lead, message.properties, ...rest]
-    builder.add(timestampMs, key, message.body, message.bodyBytes, headers, message.bodyBytes)
+    builder.add(timestampMs, key, message.body, message.bodyBytes, headers)
   }
 
   /** Count of headers, then ours up to where the properties follow. Mostly that of the message before. */

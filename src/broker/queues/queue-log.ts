@@ -53,8 +53,6 @@ export interface QueueLogHost {
   readonly task: TurnTask
   /** The ledger knows more, or anew. */
   changed(): void
-  /** After so many bytes of bodies were committed. */
-  stored(bodyBytes: number): void
 }
 
 export class QueueLog {
@@ -248,9 +246,6 @@ export class QueueLog {
 
   #committed(turn: Turn): void {
     this.#extend()
-    let bytes = 0
-    for (const { sealed } of turn.batches) bytes += sealed.weight
-    if (!this.#isGone) this.#host.stored(bytes)
     this.#settle(turn, 'stored')
   }
 

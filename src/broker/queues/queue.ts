@@ -21,6 +21,7 @@ import type {
   StoredMessage,
 } from './parts.ts'
 import { goneRefusal, QueueLog, type PlacedAt, type QueueTools } from './queue-log.ts'
+import { QueueRules } from './queue-rules.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
 
 /** What a queue is made with. */
@@ -39,10 +40,8 @@ export class Queue implements QueuePart {
   readonly #rooms: QueueRooms
   readonly #log: QueueLog
   readonly #consumers = new Consumers()
-  #dispatch: Dispatch | undefined
-  /** Offsets that were rejected in this turn and are to be dead-lettered. */
-  #rejected: number[] = []
-  #isFlushAsked = false
+  /** There once the log is open. */
+  #opened: { readonly dispatch: Dispatch; readonly rules: QueueRules } | undefined
 
   constructor(rooms: QueueRooms, topic: Topic) {
     this.#rooms = rooms
@@ -51,7 +50,7 @@ export class Queue implements QueuePart {
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
     const partition = rooms.partitions.of(topic, 0)
     assert(partition !== undefined, 'a queue has a log')
-    const host = { task: this, changed: () => this.resume(), stored: () => undefined }
+    const host = { task: this, changed: () => this.#changed() }
     this.#log = new QueueLog(rooms, host, () => this.topic, partition, this.policy.priorityMax + 1)
   }
 
@@ -102,8 +101,12 @@ export class Queue implements QueuePart {
     return { level, expiryMs: expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs }
   }
 
-  accepts(_bodyBytes: number): boolean {
-    return true
+  accepts(bodyBytes: number): boolean {
+    const { policy } = this
+    if (policy.overflow === 'drop-head' || this.#opened === undefined) return true
+    // What consumers wait for is gone from the queue before it could be too long.
+    const pending = this.#consumers.canAnyTake ? 0 : this.#log.pendingMessages
+    return !this.#opened.rules.limits.wouldOverflow(bodyBytes, pending)
   }
 
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {
@@ -124,14 +127,10 @@ export class Queue implements QueuePart {
     if (receipt !== undefined) await new Promise<void>((done) => receipt.whenSettled(done))
   }
 
-  /** At the end of a turn: appends what it brought, and passes on what it rejected. */
+  /** At the end of a turn: appends what it brought, and passes on what leaves. */
   flush(): void {
-    this.#isFlushAsked = false
     this.#log.flush()
-    if (this.#rejected.length === 0) return
-    const rejected = this.#rejected
-    this.#rejected = []
-    this.#rooms.deadLettering().deadLetter(this, rejected, 'rejected')
+    if (!this.isDeleted) this.#opened?.rules.departures.flush()
   }
 
   // --- giving out ---
@@ -154,27 +153,46 @@ export class Queue implements QueuePart {
   }
 
   resume(): void {
-    if (this.isDeleted || this.#consumers.count === 0) return
-    this.#rooms.turns.pumpLater(this)
+    if (!this.isDeleted) this.#rooms.turns.pumpLater(this)
+  }
+
+  #changed(): void {
+    if (this.isDeleted) return
+    if (this.#log.isOpen) this.#open().rules.extended()
+    this.resume()
   }
 
   pump(messagesMax: number): boolean {
     if (this.isDeleted) return false
     if (!this.#log.isOpen) {
-      void this.#log.open().then((refused) => {
-        if (refused === undefined) this.resume()
-      })
+      if (this.#consumers.count > 0) void this.#log.open()
       return false
     }
-    return this.#dispatcher().pump(this.#consumers, messagesMax)
+    const { dispatch, rules } = this.#open()
+    if (this.#consumers.count > 0) {
+      if (dispatch.pump(this.#consumers, messagesMax)) return true
+      if (dispatch.isWaiting) return false
+    }
+    rules.idle()
+    return false
   }
 
-  #dispatcher(): Dispatch {
-    if (this.#dispatch !== undefined) return this.#dispatch
-    const rules = { drops: () => false, taken: () => undefined }
-    const { ledger, reading } = this.#log
-    this.#dispatch = new Dispatch(this.#rooms.world, this, ledger, reading, rules, () => this.resume())
-    return this.#dispatch
+  #open(): { readonly dispatch: Dispatch; readonly rules: QueueRules } {
+    if (this.#opened !== undefined) return this.#opened
+    const rooms = this.#rooms
+    const { ledger, reading, log } = this.#log
+    const rules = new QueueRules({
+      world: rooms.world,
+      queue: this,
+      ledger,
+      reading,
+      log,
+      writer: rooms.writer,
+      deadLettering: () => rooms.deadLettering(),
+      flushLater: () => rooms.turns.flushLater(this),
+    })
+    const dispatch = new Dispatch(rooms.world, this, ledger, reading, rules, () => this.resume())
+    return (this.#opened = { dispatch, rules })
   }
 
   async take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
@@ -184,7 +202,7 @@ export class Queue implements QueuePart {
     await this.settled()
     if (this.isDeleted) return goneRefusal()
     this.#rooms.used(this)
-    return this.#dispatcher().take(noAck)
+    return this.#open().dispatch.take(noAck)
   }
 
   #singleActiveRefusal(): Refusal {
@@ -198,31 +216,25 @@ export class Queue implements QueuePart {
 
   async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
     const refused = await this.ready()
-    if (refused === undefined) await this.#dispatcher().readEach(offsets, see)
+    if (refused === undefined) await this.#open().dispatch.readEach(offsets, see)
   }
 
   // --- what becomes of messages ---
 
   acknowledge(offset: number): void {
-    if (!this.isDeleted) this.#log.ledger.acknowledge(offset)
+    if (this.isDeleted) return
+    this.#log.ledger.acknowledge(offset)
+    this.#opened?.rules.settled(offset)
   }
 
   giveBack(offset: number, counts: boolean): void {
     if (this.isDeleted) return
-    this.#log.ledger.giveBack(offset, counts)
+    this.#open().rules.giveBack(offset, counts)
     this.resume()
   }
 
   reject(offset: number): void {
-    if (this.isDeleted) return
-    if (this.policy.deadLetterExchange === undefined) {
-      this.#log.ledger.close(offset, 'rejected')
-      return
-    }
-    this.#rejected.push(offset)
-    if (this.#isFlushAsked) return
-    this.#isFlushAsked = true
-    this.#rooms.turns.flushLater(this)
+    if (!this.isDeleted) this.#open().rules.reject(offset)
   }
 
   async purge(): Promise<number | Refusal> {
@@ -230,8 +242,7 @@ export class Queue implements QueuePart {
     if (refused !== undefined) return refused
     await this.settled()
     if (this.isDeleted) return goneRefusal()
-    const { ledger } = this.#log
-    const purged = ledger.closeReady(ledger.end, 'purged')
+    const purged = this.#open().rules.purge()
     await this.#rooms.ledgers.append([])
     return purged
   }
@@ -239,15 +250,18 @@ export class Queue implements QueuePart {
   // --- changes and the end ---
 
   setPolicy(policy: QueuePolicy): void {
+    const before = this.policy
     this.policy = policy
     this.#consumers.isSingleActive = policy.singleActiveConsumer
+    this.#opened?.rules.policyChanged(before)
     this.resume()
   }
 
   drop(reason: CancelReason): void {
     if (this.isDeleted) return
     this.isDeleted = true
-    this.#dispatch?.close()
+    this.#opened?.dispatch.close()
+    this.#opened?.rules.close()
     this.#log.drop()
     for (const consumer of this.#consumers.all()) {
       this.#consumers.remove(consumer)
@@ -257,7 +271,8 @@ export class Queue implements QueuePart {
 
   async close(): Promise<void> {
     this.flush()
-    this.#dispatch?.close()
+    this.#opened?.dispatch.close()
+    this.#opened?.rules.close()
     await this.settled()
   }
 }

@@ -61,6 +61,8 @@ export class Queues implements QueuesPart {
     if (topic === undefined) return undefined
     let queue = this.#byId.get(topic.id)
     if (queue === undefined) this.#byId.set(topic.id, (queue = new Queue(this.#rooms, topic)))
+    // Its settings may have changed.
+    queue.topic = topic
     return queue
   }
 

@@ -1,0 +1,81 @@
+// Messages that leave a queue without being acknowledged: dead-lettered where the queue says so, else closed.
+// Promises: every one leaves with its reason, counted; those of a turn go to dead-lettering together.
+// Does not know: who decided that they leave, what dead-lettering does with them.
+
+import type { World } from '../../base/world.ts'
+import type { QueuePolicy } from './facts.ts'
+import type { ClosedReason, DeadLettering, LedgerPart, QueuePart } from './parts.ts'
+
+export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit'
+type DeathReason = Parameters<DeadLettering['deadLetter']>[2]
+
+const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
+  rejected: 'rejected',
+  expired: 'expired',
+  maxlen: 'maxlen',
+  deliveryLimit: 'delivery_limit',
+}
+
+export class Departures {
+  readonly #world: Pick<World, 'trace'>
+  readonly #queue: QueuePart
+  readonly #ledger: LedgerPart
+  readonly #deadLettering: () => DeadLettering
+  readonly #flushLater: () => void
+  readonly #leaving = new Map<DepartureReason, number[]>()
+
+  constructor(
+    world: Pick<World, 'trace'>,
+    queue: QueuePart,
+    ledger: LedgerPart,
+    deadLettering: () => DeadLettering,
+    flushLater: () => void,
+  ) {
+    this.#world = world
+    this.#queue = queue
+    this.#ledger = ledger
+    this.#deadLettering = deadLettering
+    this.#flushLater = flushLater
+  }
+
+  get #policy(): QueuePolicy {
+    return this.#queue.policy
+  }
+
+  get areDeadLettered(): boolean {
+    return this.#policy.deadLetterExchange !== undefined
+  }
+
+  /** A message leaves, ready or acquired. */
+  leave(offset: number, reason: DepartureReason): void {
+    if (!this.areDeadLettered) {
+      if (this.#ledger.close(offset, reason)) this.#count(reason, 1)
+      return
+    }
+    // Until its copy is stored elsewhere nobody else may have it.
+    if (!this.#ledger.isAcquired(offset)) this.#ledger.acquire(offset)
+    const leaving = this.#leaving.get(reason)
+    if (leaving !== undefined) leaving.push(offset)
+    else this.#leaving.set(reason, [offset])
+    if (this.#leaving.size === 1) this.#flushLater()
+  }
+
+  /** Closes everything ready below, all at once; only when nothing is dead-lettered. */
+  closeReady(below: number, reason: ClosedReason): number {
+    const closed = this.#ledger.closeReady(below, reason)
+    if (closed > 0) this.#count(reason, closed)
+    return closed
+  }
+
+  #count(reason: ClosedReason, by: number): void {
+    this.#world.trace.count(`queues.closed.${reason}`, by)
+  }
+
+  /** At the end of a turn. */
+  flush(): void {
+    if (this.#leaving.size === 0) return
+    const all = [...this.#leaving]
+    this.#leaving.clear()
+    for (const [reason, offsets] of all) this.#deadLettering().deadLetter(this.#queue, offsets, deathReasons[reason])
+  }
+}

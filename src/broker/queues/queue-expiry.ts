@@ -1,0 +1,212 @@
+// Messages that waited too long: the queue's time to live, and each message's own.
+// Promises: nothing is given out after its time, wherever in the queue it stands; what is ready and due leaves without
+// being asked for. A time to live of 0: to be given out at once or to go.
+// Does not know: where they go.
+
+import type { Clock, Timer } from '../../base/world.ts'
+import { offset as asOffset, type Log } from '../../log/store.ts'
+import type { QueuePolicy } from './facts.ts'
+import type { MessageWriter } from './message.ts'
+import type { LedgerPart, StoredMessage } from './parts.ts'
+import type { Reading } from './reading.ts'
+
+/** Messages that leave in one turn. */
+const leavePerTurn = 1024
+/** Timers are bounded; a longer time is looked at again then. */
+const timerMsMax = 24 * 60 * 60 * 1000
+
+export interface ExpiringQueue {
+  readonly policy: QueuePolicy
+  readonly ledger: LedgerPart
+  readonly reading: Reading
+  readonly log: Log
+  readonly clock: Clock
+  readonly writer: MessageWriter
+  readonly isDeleted: boolean
+  readonly scratch: StoredMessage
+  /** Whether they leave one by one. */
+  readonly areDeadLettered: boolean
+  expire(offset: number): void
+  expireAllBelow(offset: number): void
+}
+
+export class Expiry {
+  readonly #queue: ExpiringQueue
+  #timer: Timer | undefined
+  #timerAtMs = Infinity
+  #isSweeping = false
+  #isAskedAgain = false
+  /** How many came back: a look under way may have passed their place. */
+  #returns = 0
+  /** Whether a message with an expiration of its own was ever seen. */
+  #hasOwn = false
+
+  constructor(queue: ExpiringQueue) {
+    this.#queue = queue
+  }
+
+  /** Whether the message the reading stands at is past its time and must not be given out. */
+  isDue(offset: number): boolean {
+    const { policy, ledger, reading, clock } = this.#queue
+    const ttlMs = policy.messageTtlMs
+    const ownMs = ledger.nextExpiryMs
+    if (ttlMs === undefined && ownMs === undefined) return false
+    const nowMs = clock.nowMs()
+    if (ttlMs !== undefined && reading.timestampMs(offset) + ttlMs <= nowMs)
+      // At once, or to go: it was given out at once if this is the first time.
+      if (ttlMs > 0 || ledger.wasHandedOut(offset)) return true
+    if (ownMs === undefined || ownMs > nowMs) return false
+    const expiration = this.#expirationMs(offset)
+    if (expiration < 0 || reading.timestampMs(offset) + expiration > nowMs) return false
+    return expiration > 0 || ledger.wasHandedOut(offset)
+  }
+
+  #expirationMs(offset: number): number {
+    const { reading, scratch, writer } = this.#queue
+    reading.fill(offset, scratch)
+    writer.look(scratch.properties)
+    return writer.expirationMs
+  }
+
+  /** Everybody who can take had his share: what is due and still there leaves, and the next time is looked forward to. */
+  look(): void {
+    const { policy, ledger } = this.#queue
+    const own = ledger.nextExpiryMs
+    if (own !== undefined) this.#hasOwn = true
+    if (policy.messageTtlMs === undefined && own === undefined) return
+    if (ledger.ready === 0) return
+    this.#plan(own ?? Infinity)
+    // The head's time is not known before it is read.
+    if (policy.messageTtlMs !== undefined && (policy.messageTtlMs === 0 || this.#timer === undefined)) this.#sweepSoon()
+  }
+
+  /** A message came back: it may be due. */
+  returned(offset: number): void {
+    const { ledger, clock, policy } = this.#queue
+    this.#returns++
+    if (this.#hasOwn) ledger.reprice(offset, clock.nowMs())
+    if (this.#hasOwn || policy.messageTtlMs !== undefined) this.#plan(clock.nowMs() + 1)
+  }
+
+  #plan(atMs: number): void {
+    if (atMs >= this.#timerAtMs || this.#queue.isDeleted) return
+    this.#timer?.cancel()
+    this.#timerAtMs = atMs
+    const nowMs = this.#queue.clock.nowMs()
+    this.#timer = this.#queue.clock.after(Math.min(Math.max(atMs - nowMs, 0), timerMsMax), () => {
+      this.#timer = undefined
+      this.#timerAtMs = Infinity
+      this.#sweepSoon()
+    })
+  }
+
+  #sweepSoon(): void {
+    if (this.#isSweeping) {
+      this.#isAskedAgain = true
+      return
+    }
+    this.#isSweeping = true
+    void this.#sweep().finally(() => {
+      this.#isSweeping = false
+      const again = this.#isAskedAgain
+      this.#isAskedAgain = false
+      if (again && !this.#queue.isDeleted) this.#sweepSoon()
+    })
+  }
+
+  async #sweep(): Promise<void> {
+    if (this.#queue.isDeleted) return
+    const nextMs = Math.min(await this.#sweepQueue(), await this.#sweepOwn())
+    if (nextMs !== Infinity) this.#plan(nextMs)
+  }
+
+  // --- the queue's time to live ---
+
+  /** Answers when the next message is due. */
+  async #sweepQueue(): Promise<number> {
+    const { policy, ledger, log, clock, reading } = this.#queue
+    const ttlMs = policy.messageTtlMs
+    if (ttlMs === undefined || ledger.ready === 0) return Infinity
+    const end = ledger.end
+    const young = await log.findTime(clock.nowMs() - ttlMs + 1)
+    await this.#expireBelow(Math.min(young ?? end, end))
+    for (;;) {
+      const head = this.#queue.isDeleted ? undefined : ledger.nextReady(0)
+      if (head === undefined) return Infinity
+      const missing = reading.seek(head)
+      if (missing === undefined) return reading.timestampMs(head) + ttlMs
+      // Whoever reads it next finds out that nothing is there.
+      if (!(missing instanceof Promise)) return Infinity
+      await missing
+    }
+  }
+
+  async #expireBelow(below: number): Promise<void> {
+    const { ledger } = this.#queue
+    if (this.#queue.isDeleted) return
+    if (!this.#queue.areDeadLettered) return this.#queue.expireAllBelow(below)
+    let left = 0
+    for (let at = ledger.nextReady(0); at !== undefined && at < below; at = ledger.nextReady(at + 1)) {
+      this.#queue.expire(at)
+      if (++left % leavePerTurn === 0) await this.#turn()
+      if (this.#queue.isDeleted) return
+    }
+  }
+
+  // --- expirations of their own ---
+
+  async #sweepOwn(): Promise<number> {
+    const { ledger, clock } = this.#queue
+    for (;;) {
+      const nowMs = clock.nowMs()
+      const nextMs = ledger.nextExpiryMs
+      if (this.#queue.isDeleted || nextMs === undefined) return Infinity
+      if (nextMs > nowMs) return nextMs
+      const blocks: { from: number; to: number }[] = []
+      ledger.due(nowMs, ({ from, to }) => void blocks.push({ from, to }))
+      if (blocks.length === 0) return nowMs + 1000
+      for (const { from, to } of blocks) {
+        if (this.#queue.isDeleted) return Infinity
+        const returns = this.#returns
+        const earliestMs = await this.#sweepBlock(from, to)
+        ledger.reprice(from, returns === this.#returns ? earliestMs : clock.nowMs() + 1)
+      }
+    }
+  }
+
+  /** Lets go what is due; answers the earliest time of what stays, acquired messages included. */
+  async #sweepBlock(from: number, to: number): Promise<number | undefined> {
+    const { ledger, reading, clock } = this.#queue
+    let earliestMs = Infinity
+    let looked = 0
+    let at = from
+    for (;;) {
+      if (this.#queue.isDeleted) return undefined
+      const ready = ledger.nextReady(at) ?? Infinity
+      const offset = Math.min(ready, ledger.nextAcquired(at) ?? Infinity)
+      if (offset >= to) return earliestMs === Infinity ? undefined : earliestMs
+      const missing = reading.seek(asOffset(offset))
+      if (missing instanceof Promise) {
+        await missing
+        continue
+      }
+      at = offset + 1
+      if (missing !== undefined) continue
+      const expiration = this.#expirationMs(offset)
+      if (expiration < 0) continue
+      const dueMs = reading.timestampMs(offset) + expiration
+      if (dueMs > clock.nowMs()) earliestMs = Math.min(earliestMs, dueMs)
+      else if (offset === ready) this.#queue.expire(offset)
+      if (++looked % leavePerTurn === 0) await this.#turn()
+    }
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#queue.clock.endOfTurn(resolve))
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+}

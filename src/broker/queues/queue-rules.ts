@@ -1,0 +1,215 @@
+// What a queue's arguments and policies ask of its messages: how many, how long, how often, and what is written on them.
+// Promises: one place that is told of everything that happens to a message, and passes it to each rule.
+// Does not know: consumers' order, how messages are stored.
+
+import { withHeaders, readProperties } from '../../base/properties.ts'
+import type { FieldEntry } from '../../base/fields.ts'
+import type { Clock, World } from '../../base/world.ts'
+import type { Log } from '../../log/store.ts'
+import type { DeliveryRules } from './dispatch.ts'
+import type { QueuePolicy } from './facts.ts'
+import { Limits, type LimitedQueue } from './limits.ts'
+import type { MessageWriter } from './message.ts'
+import type { ClosedReason, DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import { Departures } from './queue-departures.ts'
+import { Expiry, type ExpiringQueue } from './queue-expiry.ts'
+import { DeliveryTimeouts } from './queue-timeouts.ts'
+import type { Reading } from './reading.ts'
+
+export interface RuledQueue {
+  readonly world: World
+  readonly queue: QueuePart
+  readonly ledger: LedgerPart
+  readonly reading: Reading
+  readonly log: Log
+  readonly writer: MessageWriter
+  deadLettering(): DeadLettering
+  flushLater(): void
+}
+
+/** Messages that came back and how often they were handed out, for so many at most. */
+const returnsMax = 100_000
+const nothing: Buffer = Buffer.alloc(0)
+
+export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
+  readonly ledger: LedgerPart
+  readonly reading: Reading
+  readonly log: Log
+  readonly clock: Clock
+  readonly writer: MessageWriter
+  readonly scratch: StoredMessage
+  readonly departures: Departures
+  readonly limits: Limits
+  readonly #queue: QueuePart
+  readonly #expiry: Expiry
+  readonly #timeouts: DeliveryTimeouts
+  /** Of quorum queues: how often what came back was handed out before. */
+  readonly #returns = new Map<number, number>()
+
+  constructor(ruled: RuledQueue) {
+    const { world, queue, ledger } = ruled
+    this.#queue = queue
+    this.ledger = ledger
+    this.reading = ruled.reading
+    this.log = ruled.log
+    this.clock = world.clock
+    this.writer = ruled.writer
+    this.scratch = scratchFor(queue)
+    this.departures = new Departures(
+      world,
+      queue,
+      ledger,
+      () => ruled.deadLettering(),
+      () => ruled.flushLater(),
+    )
+    this.limits = new Limits(this)
+    this.#expiry = new Expiry(this)
+    this.#timeouts = new DeliveryTimeouts(
+      world.clock,
+      () => queue.policy.consumerTimeoutMs,
+      (consumer, offsets) => this.#timedOut(consumer, offsets),
+    )
+  }
+
+  get policy(): QueuePolicy {
+    return this.#queue.policy
+  }
+
+  get isDeleted(): boolean {
+    return this.#queue.isDeleted
+  }
+
+  // --- what happens to messages ---
+
+  drops(offset: number): boolean {
+    if (!this.#expiry.isDue(offset)) return false
+    this.expire(offset)
+    return true
+  }
+
+  taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void {
+    const { offset } = message
+    this.limits.taken(offset, message.body.length, isKept)
+    if (isKept && consumer !== undefined) this.#timeouts.given(offset, consumer)
+    if (message.redelivered && this.policy.type === 'quorum') this.#writeCounts(message)
+  }
+
+  /** As RabbitMQ's quorum queues tell a consumer how often the message was handed out and came back. */
+  #writeCounts(message: StoredMessage): void {
+    const deliveries = this.ledger.deliveryCount(message.offset)
+    const acquired = Math.max(this.#returns.get(message.offset) ?? 1, deliveries)
+    const { headers = [] } = readProperties(message.properties)
+    const counted: FieldEntry[] = headers.filter(({ name }) => name !== acquiredHeader && name !== deliveriesHeader)
+    counted.push({ name: acquiredHeader, value: { type: 'int64', value: acquired } })
+    if (deliveries > 0) counted.push({ name: deliveriesHeader, value: { type: 'int64', value: deliveries } })
+    message.properties = withHeaders(message.properties, counted)
+  }
+
+  settled(offset: number): void {
+    this.limits.settled(offset)
+    this.#timeouts.settled(offset)
+    if (this.#returns.size > 0) this.#returns.delete(offset)
+  }
+
+  /** An acquired message comes back. */
+  giveBack(offset: number, counts: boolean): void {
+    const { ledger, policy } = this
+    this.#timeouts.settled(offset)
+    if (!ledger.isAcquired(offset)) return
+    if (counts && policy.deliveryLimit !== undefined && ledger.deliveryCount(offset) >= policy.deliveryLimit) {
+      this.settled(offset)
+      this.departures.leave(offset, 'deliveryLimit')
+      return
+    }
+    ledger.giveBack(offset, counts)
+    this.limits.returned(offset)
+    this.#expiry.returned(offset)
+    if (policy.type !== 'quorum') return
+    const before = this.#returns.get(offset)
+    if (before !== undefined || this.#returns.size < returnsMax) this.#returns.set(offset, (before ?? 0) + 1)
+  }
+
+  reject(offset: number): void {
+    if (!this.ledger.isAcquired(offset)) return
+    this.settled(offset)
+    this.departures.leave(offset, 'rejected')
+  }
+
+  #timedOut(consumer: QueueConsumer, offsets: readonly number[]): void {
+    this.#queue.cancel(consumer)
+    consumer.cancelled('consumerTimeout')
+    for (const offset of offsets) this.#queue.giveBack(offset, true)
+  }
+
+  // --- what rules decide ---
+
+  expire(offset: number): void {
+    this.#pushedOut(offset)
+    this.departures.leave(offset, 'expired')
+  }
+
+  expireAllBelow(below: number): void {
+    if (this.departures.closeReady(below, 'expired') > 0) this.limits.countAnew()
+  }
+
+  get areDeadLettered(): boolean {
+    return this.departures.areDeadLettered
+  }
+
+  pushOut(offset: number): void {
+    this.departures.leave(offset, 'maxlen')
+  }
+
+  /** A ready message goes whose bytes were counted. */
+  #pushedOut(offset: number): void {
+    if (this.policy.lengthBytesMax === undefined) return
+    if (this.reading.seek(offset) !== undefined) return this.limits.countAnew()
+    this.reading.fill(offset, this.scratch)
+    this.limits.taken(offset, this.scratch.body.length, false)
+  }
+
+  /** Closes everything that is ready. */
+  purge(): number {
+    const purged = this.departures.closeReady(this.ledger.end, 'purged' satisfies ClosedReason)
+    this.limits.countAnew()
+    return purged
+  }
+
+  // --- when to look ---
+
+  /** The ledger knows of more. */
+  extended(): void {
+    this.limits.extended()
+  }
+
+  /** Nobody can take any more now. */
+  idle(): void {
+    this.limits.enforce()
+    this.#expiry.look()
+  }
+
+  policyChanged(before: QueuePolicy): void {
+    if (before.lengthBytesMax === undefined && this.policy.lengthBytesMax !== undefined) this.limits.countAnew()
+  }
+
+  close(): void {
+    this.#expiry.close()
+    this.#timeouts.close()
+  }
+}
+
+const acquiredHeader = 'x-acquired-count'
+const deliveriesHeader = 'x-delivery-count'
+
+function scratchFor(queue: QueuePart): StoredMessage {
+  return {
+    queue,
+    offset: 0,
+    redelivered: false,
+    exchange: nothing,
+    routingKey: nothing,
+    properties: nothing,
+    body: nothing,
+    isDeadLetter: false,
+  }
+}
