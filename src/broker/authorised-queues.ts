@@ -71,7 +71,14 @@ export function authorisedQueues(rooms: QueueRooms, identity: SessionIdentity, j
     deleteExchange: async (name, ifUnused) =>
       onExchange('configure', name) ?? (await exchanges.delete(vhost, name, ifUnused)),
     bind: async (call) => judgeBinding(call) ?? mayTouch(call) ?? (await exchanges.bind(vhost, call)),
-    unbind: async (call) => judgeBinding(call) ?? mayTouch(call) ?? (await exchanges.unbind(vhost, call)),
+    unbind: async (call) => {
+      const denied = judgeBinding(call)
+      if (denied !== undefined) return denied
+      const locked = mayTouch(call)
+      // What is not bound is unbound, whoever asks.
+      if (locked !== undefined) return isBound(exchanges.listBindings(vhost), call) ? locked : true
+      return exchanges.unbind(vhost, call)
+    },
     declareQueue: async (given) => {
       const call = desk.named(given)
       if ('refused' in call) return call
@@ -98,6 +105,15 @@ export function authorisedQueues(rooms: QueueRooms, identity: SessionIdentity, j
     close: () => desk.closeOwner(owner),
   }
 }
+
+const isBound = (bindings: readonly BindCall[], call: BindCall): boolean =>
+  bindings.some(
+    (one) =>
+      one.source === call.source &&
+      one.destination === call.destination &&
+      one.destinationKind === call.destinationKind &&
+      one.routingKey === call.routingKey,
+  )
 
 /** A passive declare needs any permission. */
 function anyOf(judge: (operation: Operation, name: string) => Refusal | undefined, name: string): Refusal | undefined {
