@@ -195,11 +195,13 @@ export class StubStore implements Store {
   }
 
   append(entries: readonly AppendEntry[]): Promise<void> {
-    for (const { log, expectedEnd } of entries) {
+    const ends = new Map<Log, number>()
+    for (const { log, expectedEnd, offsets } of entries) {
       const stub = this.logs.get(log.id)
       if (stub === undefined) return Promise.reject(new AppendFailure('closed', `${log.id} is deleted`))
       if (stub.failed) return Promise.reject(new AppendFailure('io', `${log.id} failed`))
-      if (expectedEnd !== stub.end) return Promise.reject(new AppendFailure('fenced', `${log.id} ends elsewhere`))
+      if (expectedEnd !== (ends.get(log) ?? stub.end)) return Promise.reject(new AppendFailure('fenced', `${log.id} ends elsewhere`))
+      ends.set(log, expectedEnd + offsets)
     }
     for (const entry of entries) (entry.log as StubLog).take(entry)
     return new Promise((resolve, reject) => {
