@@ -9,7 +9,8 @@
 import { assert } from '../base/assert.ts'
 import type { Timer, World } from '../base/world.ts'
 import { batchHeadBytes, compressionOf, forEachBatch } from './batch.ts'
-import { encodeBatch, RecordCursor, type NewRecord } from './records.ts'
+import { machineBatch } from './machine-batch.ts'
+import { RecordCursor } from './records.ts'
 import {
   AppendFailure,
   CorruptLog,
@@ -37,6 +38,7 @@ const machineLogSettings: LogSettings = {
 const rewriteSlackBytes = 4 * 1024 * 1024
 /** A piece of a rewrite: about this many bytes a turn, well under a millisecond. */
 const rewritePieceBytes = 64 * 1024
+const rewritePieceRecords = 256
 const readBytes = 1024 * 1024
 
 /** One decided fact: the whole new value of a key, or null when the key is gone. */
@@ -61,6 +63,8 @@ export interface Machine {
   reset(): void
   /** True: its state is ahead of the log (it decides by changing), so append() does not apply again; replay does. */
   readonly appliesItself?: boolean
+  /** True: apply() keeps neither key nor value, which then may be slices of what is read. */
+  readonly keepsNothing?: boolean
   /** Called after each (re)play, when the state is that of the log's end. */
   replayed?(): void
 }
@@ -76,6 +80,8 @@ export class MachineLog {
   private rewriting = false
   private rewriteAtBytes = rewriteSlackBytes
   private pause: Timer | undefined
+  private readonly whenAppended = (): void => this.rewriteWhenDue()
+  private readonly whenRefused = (failure: unknown): Promise<void> => this.forget(failure)
 
   private constructor(world: World, store: Store, log: Log, machines: readonly Machine[]) {
     this.world = world
@@ -113,18 +119,17 @@ export class MachineLog {
     return this.appendAll([{ machine, records }], alongside)
   }
 
-  /** As append(), for several machines at once. */
+  /** As append(), for several machines at once. Without any record it is an append of the other logs alone. */
   appendAll(decisions: readonly Decision[], alongside: readonly AppendEntry[] = []): Promise<void> {
     if (this.state !== 'ready') return Promise.reject(new AppendFailure('closed', 'the machine log is not ready'))
-    const appended = this.store.append([this.entryOf(decisions), ...alongside])
+    if (decisions.every(({ records }) => records.length === 0)) return this.store.append(alongside)
+    const entry = this.entryOf(decisions)
+    const appended = this.store.append(alongside.length === 0 ? [entry] : [entry, ...alongside])
     for (const { machine, records } of decisions) {
       if (machine.appliesItself === true) continue
       for (const record of records) this.applyOne(machine, record)
     }
-    return appended.then(
-      () => this.rewriteWhenDue(),
-      (failure: unknown) => this.forget(failure),
-    )
+    return appended.then(this.whenAppended, this.whenRefused)
   }
 
   private applyOne(machine: Machine, record: MachineRecord): void {
@@ -134,16 +139,13 @@ export class MachineLog {
   private entryOf(decisions: readonly Decision[]): AppendEntry {
     const timestampMs = this.world.clock.nowMs()
     const expectedEnd = this.decidedEnd
-    const stored: NewRecord[] = []
-    for (const { machine, records } of decisions)
-      for (const record of records)
-        stored.push({ key: Buffer.concat([Buffer.of(machine.kind), record.key]), value: record.value, timestampMs })
-    assert(stored.length > 0, 'an append has records')
-    this.decidedEnd = offset(expectedEnd + stored.length)
+    const { batch, count } = machineBatch(decisions, timestampMs)
+    assert(count > 0, 'an append has records')
+    this.decidedEnd = offset(expectedEnd + count)
     return {
       log: this.log,
-      batch: encodeBatch(stored),
-      offsets: stored.length,
+      batch,
+      offsets: count,
       maxTimestampMs: timestampMs,
       epoch: this.log.epoch,
       expectedEnd,
@@ -197,7 +199,9 @@ export class MachineLog {
           throw new CorruptLog(
             `the machine log holds records of kind ${cursor.key[0]}, which this version does not know`,
           )
-        machine.apply(Buffer.from(cursor.key.subarray(1)), cursor.value === null ? null : Buffer.from(cursor.value))
+        const key = cursor.key.subarray(1)
+        if (machine.keepsNothing === true) machine.apply(key, cursor.value)
+        else machine.apply(Buffer.from(key), cursor.value === null ? null : Buffer.from(cursor.value))
       }
     })
     if (walked !== chunk.length)
@@ -250,7 +254,7 @@ export class MachineLog {
       for (const record of machine.entries()) {
         records.push(record)
         bytes += record.key.length + (record.value?.length ?? 0) + 32
-        if (bytes >= rewritePieceBytes) {
+        if (bytes >= rewritePieceBytes || records.length >= rewritePieceRecords) {
           yield { machine, records, bytes }
           records = []
           bytes = 0

@@ -1,18 +1,53 @@
 // All ledgers of a broker: opened, written once a turn for all of them together, replayed at start.
-// Promises: what is closed together with an append is closed with it or not at all; a replay asks no order of records.
+// Promises: what is closed together with an append is closed with it or not at all; a replay asks no order of records;
+// a ledger that nobody opened costs little more than its name.
 // Does not know: queues, what messages hold; it sees offsets and the logs they are in by name.
 
 import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
 import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
-import type { AppendEntry } from '../../log/store.ts'
-import type { LedgerClosing, LedgerId, LedgerPart, LedgersPart } from './parts.ts'
+import type { AppendEntry, LogId } from '../../log/store.ts'
+import { Ledger, type LedgerHost } from './ledger.ts'
+import { LedgerRecordWriter } from './ledger-record.ts'
+import { LedgerState } from './ledger-state.ts'
+import { OffsetSet } from './offset-set.ts'
+import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart } from './parts.ts'
 
-export class Ledgers implements Machine, LedgersPart {
+const topicIdChars = 22
+
+/** The stored name of a ledger: the topic's id, and partition and number as varints. */
+function keyOf({ log, number }: LedgerId): Buffer {
+  assert(log.length > topicIdChars && log[topicIdChars] === '-', 'a log id is a topic id and a partition')
+  const writer = new LedgerRecordWriter()
+  writer.bytes(Buffer.from(log.slice(0, topicIdChars), 'base64url'))
+  writer.number(Number(log.slice(topicIdChars + 1)))
+  writer.number(number)
+  return Buffer.from(writer.slice(0, writer.at))
+}
+
+/** What appends of one turn carry of one ledger. */
+interface Written {
+  readonly ledger: Ledger
+  readonly floor: number
+}
+
+export class Ledgers implements Machine, LedgersPart, LedgerHost {
   readonly kind = 7
   readonly appliesItself = true
+  readonly keepsNothing = true
   readonly #world: World
   #machineLog: MachineLog | undefined
+  /** What is durable of each, by its key as text of a character a byte. */
+  readonly #states = new Map<string, LedgerState>()
+  readonly #open = new Map<string, Ledger>()
+  readonly #keys = new Map<Ledger, Buffer>()
+  /** Those that have something to write at the end of this turn. */
+  #changed: Ledger[] = []
+  #isScheduled = false
+  readonly #writer = new LedgerRecordWriter()
+  /** Whose record came last: in a replay the next is often of the same. */
+  #lastKey = ''
+  #lastState: LedgerState | undefined
 
   constructor(world: World) {
     this.#world = world
@@ -23,30 +58,240 @@ export class Ledgers implements Machine, LedgersPart {
     this.#machineLog = machineLog
   }
 
-  apply(_key: Buffer, _value: Buffer | null): void {}
+  // --- machine ------------------------------------------------------------------------------------------------------
 
-  *entries(): Generator<MachineRecord> {}
-
-  reset(): void {}
-
-  replayed(): void {}
-
-  open(_id: LedgerId, _start: number, _levels: number, _isVolatile: boolean): LedgerPart {
-    assert(this.#world === undefined || this.#machineLog === undefined, 'not built')
-    throw new Error('not built')
+  apply(key: Buffer, value: Buffer | null): void {
+    const name = key.toString('latin1')
+    if (value === null) {
+      this.#states.delete(name)
+      this.#lastKey = ''
+      return
+    }
+    let state = name === this.#lastKey ? this.#lastState : this.#states.get(name)
+    if (state === undefined) this.#states.set(name, (state = new LedgerState()))
+    this.#lastKey = name
+    this.#lastState = state
+    state.merge(value)
   }
 
-  release(_id: LedgerId): void {}
-
-  recordsForForgotten(_id: LedgerId): readonly MachineRecord[] {
-    return []
+  *entries(): Generator<MachineRecord> {
+    for (const [name, state] of this.#states) {
+      if (state.isBlank) continue
+      const key = Buffer.from(name, 'latin1')
+      for (const value of state.pieces(this.#open.get(name)?.closing)) {
+        // Gone, or read again, between two pieces.
+        if (this.#states.get(name) !== state) break
+        yield { key, value }
+      }
+    }
   }
 
-  append(_alongside: readonly AppendEntry[]): Promise<void> {
-    return Promise.resolve()
+  reset(): void {
+    this.#states.clear()
+    this.#lastKey = ''
   }
 
-  appendClosing(_alongside: readonly AppendEntry[], _closings: readonly LedgerClosing[]): Promise<void> {
-    return Promise.resolve()
+  replayed(): void {
+    this.#lastKey = ''
+    this.#lastState = undefined
+    for (const [name, ledger] of this.#open) {
+      if (ledger.isVolatile) continue
+      let state = this.#states.get(name)
+      const isNew = state === undefined
+      if (state === undefined) this.#states.set(name, (state = newState(ledger.start)))
+      ledger.rebase(state)
+      if (isNew) ledger.writeStart()
+    }
+    for (const ledger of this.#open.values()) if (!ledger.isVolatile) ledger.onReplayed?.()
+    if (this.#changed.length > 0) this.#schedule()
   }
+
+  // --- ledgers ------------------------------------------------------------------------------------------------------
+
+  open(id: LedgerId, start: number, levels: number, isVolatile: boolean): Ledger {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const known = this.#open.get(name)
+    if (known !== undefined) return known
+    let state = this.#states.get(name)
+    const isNew = state === undefined
+    if (state === undefined) {
+      state = newState(start)
+      if (!isVolatile) this.#states.set(name, state)
+    }
+    const ledger = new Ledger(this, id, state, start, levels, isVolatile)
+    this.#open.set(name, ledger)
+    this.#keys.set(ledger, key)
+    if (isNew) ledger.writeStart()
+    return ledger
+  }
+
+  release(id: LedgerId): void {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const ledger = this.#open.get(name)
+    if (ledger === undefined || ledger.isVolatile) return
+    assert(ledger.acquired === 0, 'of a ledger that is released nothing is acquired')
+    if (ledger.settleMark()) this.changed(ledger)
+    this.#write(this.#machineLog?.ready === true ? [ledger] : [])
+    this.#open.delete(name)
+    this.#keys.delete(ledger)
+    ledger.state.compact()
+  }
+
+  recordsForForgotten(id: LedgerId): readonly MachineRecord[] {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const ledger = this.#open.get(name)
+    if (ledger !== undefined) {
+      this.#open.delete(name)
+      this.#keys.delete(ledger)
+      ledger.forgetChanges()
+    }
+    this.#lastKey = ''
+    return this.#states.delete(name) ? [{ key, value: null }] : []
+  }
+
+  /** Every ledger there is a record of for one log. */
+  numbersOf(log: LogId): number[] {
+    const prefix = keyOf({ log, number: 0 })
+    const name = prefix.toString('latin1', 0, prefix.length - 1)
+    const numbers: number[] = []
+    for (const key of this.#states.keys()) if (key.startsWith(name)) numbers.push(numberOf(key, name.length))
+    return numbers
+  }
+
+  // --- writing ------------------------------------------------------------------------------------------------------
+
+  changed(ledger: Ledger): void {
+    if (ledger.isListed) return
+    ledger.isListed = true
+    this.#changed.push(ledger)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#world.clock.endOfTurn(() => {
+      this.#isScheduled = false
+      this.#flush()
+    })
+  }
+
+  /** In an append of its own, at once: closings of this turn may belong to an append that is still to come. */
+  markRaised(ledger: Ledger): void {
+    const machineLog = this.#machineLog
+    const key = this.#keys.get(ledger)
+    if (machineLog === undefined || key === undefined || !machineLog.ready) {
+      this.changed(ledger)
+      return
+    }
+    this.#writer.reset()
+    ledger.writeMark(this.#writer)
+    machineLog.append(this, [{ key, value: this.#writer.slice(0, this.#writer.at) }]).catch(() => undefined)
+  }
+
+  closed(reason: ClosedReason, count: number): void {
+    this.#world.trace.count(`ledger.closed.${reason}`, count)
+  }
+
+  #flush(): void {
+    if (this.#changed.length === 0) return
+    if (this.#machineLog?.ready === true) this.#write(this.#changed)
+    // Otherwise all of it stays noted; replayed() comes back to it.
+  }
+
+  #write(ledgers: Ledger[]): void {
+    if (ledgers.length === 0) return
+    const listed = ledgers === this.#changed ? this.#take() : ledgers
+    this.#append(listed, [], []).catch(() => undefined)
+  }
+
+  #take(): Ledger[] {
+    const listed = this.#changed
+    this.#changed = []
+    for (const ledger of listed) ledger.isListed = false
+    return listed
+  }
+
+  append(alongside: readonly AppendEntry[]): Promise<void> {
+    return this.appendClosing(alongside, [])
+  }
+
+  async appendClosing(alongside: readonly AppendEntry[], closings: readonly LedgerClosing[]): Promise<void> {
+    for (const { ledger, offsets } of closings) {
+      assert(ledger instanceof Ledger, 'a ledger of these')
+      const closing = (ledger.closing ??= new OffsetSet())
+      for (const offset of offsets) closing.add(offset)
+    }
+    try {
+      await this.#append(this.#take(), alongside, closings)
+    } finally {
+      for (const { ledger, offsets } of closings)
+        if (ledger instanceof Ledger && ledger.closing !== undefined)
+          for (const offset of offsets) ledger.closing.remove(offset)
+    }
+    for (const { ledger, offsets, reason } of closings) for (const offset of offsets) ledger.close(offset, reason)
+  }
+
+  /** One append of what changed in these ledgers and of what goes with it. */
+  #append(
+    listed: readonly Ledger[],
+    alongside: readonly AppendEntry[],
+    closings: readonly LedgerClosing[],
+  ): Promise<void> {
+    const machineLog = this.#machineLog
+    assert(machineLog !== undefined, 'ledgers are written once the machine log is there')
+    const ends: number[] = []
+    const written: Written[] = []
+    const writer = this.#writer
+    writer.reset()
+    const write = (ledger: Ledger, closing: readonly number[] | undefined): void => {
+      written.push({ ledger, floor: ledger.floor })
+      if (ledger.isVolatile || !this.#keys.has(ledger)) ledger.forgetChanges()
+      else if (ledger.hasChanges || closing !== undefined) ledger.writeChanges(writer, closing)
+      ends.push(writer.at)
+    }
+    for (const ledger of listed) write(ledger, undefined)
+    for (const { ledger, offsets } of closings) if (ledger instanceof Ledger) write(ledger, offsets)
+    const records: MachineRecord[] = []
+    let from = 0
+    for (const [at, { ledger }] of written.entries()) {
+      const key = this.#keys.get(ledger)
+      if (key !== undefined && ends[at] > from) records.push({ key, value: writer.slice(from, ends[at]) })
+      from = ends[at]
+    }
+    if (records.length === 0 && alongside.length === 0) {
+      this.#committed(written)
+      return Promise.resolve()
+    }
+    return machineLog.append(this, records, alongside).then(() => this.#committed(written))
+  }
+
+  #committed(written: readonly Written[]): void {
+    for (const { ledger, floor } of written) {
+      if (floor <= ledger.committedFloor || floor > ledger.floor) continue
+      ledger.committedFloor = floor
+      ledger.onFloorCommitted?.()
+    }
+  }
+
+  /** Nothing is handed out any more: writes how far each ledger handed out, and waits for all that is to be written. */
+  async close(): Promise<void> {
+    for (const ledger of this.#open.values()) if (ledger.settleMark()) this.changed(ledger)
+    if (this.#machineLog?.ready === true) await this.append([])
+  }
+}
+
+function newState(start: number): LedgerState {
+  const state = new LedgerState()
+  state.floor = start
+  return state
+}
+
+function numberOf(name: string, at: number): number {
+  let number = 0
+  for (let scale = 1; at < name.length; at++, scale *= 128) number += (name.charCodeAt(at) & 0x7f) * scale
+  return number
 }
