@@ -150,7 +150,7 @@ export class FrameWriter {
     this.short(routingKey)
     this.u8(frameEnd)
     this.contentHeader(channel, properties, body.length)
-    if (body.length > 0) this.bodyFrames(channel, body)
+    this.bodyFrames(channel, body)
   }
 
   /** basic.get-ok with its message. */
@@ -180,7 +180,7 @@ export class FrameWriter {
     this.u32(Math.min(messages, 0xffff_ffff))
     this.u8(frameEnd)
     this.contentHeader(channel, properties, body.length)
-    if (body.length > 0) this.bodyFrames(channel, body)
+    this.bodyFrames(channel, body)
   }
 
   /** basic.return with its message, as it was published: the body in the pieces it came in. */
@@ -211,7 +211,7 @@ export class FrameWriter {
     this.contentHeader(channel, properties, bodyBytes)
     let written = 0
     for (const piece of body) {
-      if (piece.length > 0) this.bodyFrames(channel, piece)
+      this.bodyFrames(channel, piece)
       written += piece.length
     }
     assert(written === bodyBytes, 'a body is as long as its header says')
@@ -240,6 +240,7 @@ export class FrameWriter {
     this.u8(frameEnd)
   }
 
+  /** None for what is empty. */
   private bodyFrames(channel: number, body: Buffer): void {
     const { length } = body
     for (let from = 0; from < length; from += this.payloadBytesMax) {
