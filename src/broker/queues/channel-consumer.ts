@@ -24,6 +24,8 @@ export interface Holding {
   /** undefined: gets. */
   readonly consumer: ChannelConsumer | undefined
   held: number
+  /** The queue took back what it holds: settling that says nothing to anybody any more. */
+  isVoid: boolean
 }
 
 export class ChannelConsumer implements QueueConsumer, Consumer, Holding {
@@ -37,6 +39,7 @@ export class ChannelConsumer implements QueueConsumer, Consumer, Holding {
   readonly prefetch: number
   slot = 0
   held = 0
+  isVoid = false
   isEnded = false
   readonly consumer = this
   readonly #channel: ConsumerChannel
@@ -77,6 +80,8 @@ export class ChannelConsumer implements QueueConsumer, Consumer, Holding {
   cancelled(reason: CancelReason): void {
     if (this.isEnded) return
     this.isEnded = true
+    // One that was too slow: others are given what it holds.
+    this.isVoid = reason === 'consumerTimeout'
     this.#channel.ended(this, reason)
   }
 }

@@ -109,6 +109,17 @@ describe('consumers', () => {
   })
 })
 
+test('what a consumer held that was too slow is nobody’s to settle here any more', async () => {
+  const { stage, sink, queue, channel } = staged(1)
+  const tag = await consume(channel, 'q')
+  stage.pump()
+  queue.taking.splice(0)[0].cancelled('consumerTimeout')
+  queue.giveBack(0, true)
+  expect(sink.ended).toEqual([`${tag} consumerTimeout`])
+  expect(channel.acknowledge(1, false)).toBe(true)
+  expect(queue.bodies).toEqual(['q0'])
+})
+
 describe('settling', () => {
   test('one, several, all; none twice', async () => {
     const { stage, queue, channel } = staged(6)

@@ -170,7 +170,7 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   #getsOf(queue: QueuePart): Holding {
     let holding = this.#gets.get(queue)
     if (holding === undefined) {
-      holding = { slot: 0, queue, consumer: undefined, held: 0 }
+      holding = { slot: 0, queue, consumer: undefined, held: 0, isVoid: false }
       this.#gets.set(queue, holding)
       this.#takeSlot(holding)
     }
@@ -264,7 +264,7 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   settled(slot: number, offset: number): void {
     const holding = this.#holdings[slot] as Holding
     const { queue } = holding
-    if (!queue.isDeleted) {
+    if (!queue.isDeleted && !holding.isVoid) {
       switch (this.#settling) {
         case 'acknowledge':
           queue.acknowledge(offset)

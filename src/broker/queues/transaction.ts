@@ -143,8 +143,9 @@ export class Transaction implements SettledBy {
     for (const settling of ['acknowledge', 'reject'] as const) {
       const offsetsOf = new Map<QueuePart, number[]>()
       for (const kept of this.#settlements) {
-        const { queue } = this.#channel.holdingOf(kept.slot)
-        if (kept.settling === settling && closesWithCommit(kept, queue)) listIn(offsetsOf, queue).push(kept.offset)
+        const holding = this.#channel.holdingOf(kept.slot)
+        if (kept.settling === settling && closesWithCommit(kept, holding))
+          listIn(offsetsOf, holding.queue).push(kept.offset)
       }
       for (const [queue, offsets] of offsetsOf) {
         offsets.sort((a, b) => a - b)
@@ -161,7 +162,7 @@ export class Transaction implements SettledBy {
     for (const { replies, message } of this.#publishes) if (replies.length > 0) this.#publishing.reply(replies, message)
     for (const kept of this.#settlements) {
       const holding = this.#channel.holdingOf(kept.slot)
-      if (!closesWithCommit(kept, holding.queue)) settleNow(holding.queue, kept)
+      if (!closesWithCommit(kept, holding)) settleNow(kept, holding)
       this.#channel.release(holding)
     }
     this.#receipt.settle('stored')
@@ -172,8 +173,8 @@ export class Transaction implements SettledBy {
     if (!this.#isClosed) this.rollback()
     else {
       for (const { slot, offset } of this.#settlements) {
-        const { queue } = this.#channel.holdingOf(slot)
-        if (!queue.isDeleted) queue.giveBack(offset, true)
+        const { queue, isVoid } = this.#channel.holdingOf(slot)
+        if (!queue.isDeleted && !isVoid) queue.giveBack(offset, true)
       }
       this.#begin()
     }
@@ -206,13 +207,13 @@ export class Transaction implements SettledBy {
 }
 
 /** Acks and drops close with the append; what comes back or becomes a dead letter does so once it is committed. */
-function closesWithCommit({ settling }: KeptSettlement, queue: QueuePart): boolean {
-  if (queue.isDeleted) return false
+function closesWithCommit({ settling }: KeptSettlement, { queue, isVoid }: Holding): boolean {
+  if (queue.isDeleted || isVoid) return false
   return settling === 'acknowledge' || (settling === 'reject' && queue.policy.deadLetterExchange === undefined)
 }
 
-function settleNow(queue: QueuePart, { settling, offset }: KeptSettlement): void {
-  if (queue.isDeleted || settling === 'acknowledge') return
+function settleNow({ settling, offset }: KeptSettlement, { queue, isVoid }: Holding): void {
+  if (queue.isDeleted || isVoid || settling === 'acknowledge') return
   if (settling === 'reject') queue.reject(offset)
   else queue.giveBack(offset, settling === 'giveBackCounting')
 }
