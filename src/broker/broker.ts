@@ -83,6 +83,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     nodeId,
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
+    configured: (topic) => queues.configured(topic),
     goingWith: (topic) => goingWith(state, topic),
     dropped: (topic) => queues.gone(topic),
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),

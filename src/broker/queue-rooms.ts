@@ -111,6 +111,11 @@ export class QueueHouse {
     this.#desk.start()
   }
 
+  /** A topic has other settings: its queue, if it is at work, goes by them. */
+  configured(topic: Topic): void {
+    if (this.#queues.seen(topic) !== undefined) this.#queues.find(topic.vhost, topic.name)
+  }
+
   /** The queue over a topic is gone. */
   gone(topic: Topic): void {
     if (topic.queue === undefined) return
@@ -121,8 +126,9 @@ export class QueueHouse {
   /** Nothing is under way any more. */
   async close(): Promise<void> {
     this.#desk.close()
-    this.#deadLetters.close()
+    await this.#deadLetters.close()
     await this.#queues.close()
+    await this.#host.ledgers.close()
   }
 }
 

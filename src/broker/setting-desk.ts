@@ -14,6 +14,9 @@ import type { Topics } from './streams/topics.ts'
 import { judgeTopicSettings, normalisedAll } from './settings/topic-policy.ts'
 import { topicSettingRows, topicSettings, type TopicSettingRow } from './settings/topic-settings.ts'
 
+/** What asks for more than a transient queue can promise. */
+const syncs = ['durability', 'flush.messages', 'flush.ms']
+
 type Synonym = SettingView['synonyms'][number]
 
 export interface SettingDeskHost {
@@ -49,7 +52,8 @@ export class SettingDesk {
   }
 
   #viewOfTopic(topic: Topic, row: TopicSettingRow): SettingView {
-    const own = topic.overrides.get(row.name)
+    const isScratch = topic.isVolatile && row.name === 'durability'
+    const own = isScratch ? 'scratch' : topic.overrides.get(row.name)
     const synonyms: Synonym[] = own === undefined ? [] : [{ name: row.name, value: own, source: 'topic' }]
     if (row.brokerName !== undefined) synonyms.push(...this.#synonymsOf(row.brokerName))
     const inForce = this.#host.catalog.topicDefault(row)
@@ -59,7 +63,7 @@ export class SettingDesk {
       value: own ?? inForce.value,
       source,
       isDefault: source === 'default',
-      readOnly: false,
+      readOnly: isScratch,
       sensitive: false,
       type: row.type,
       documentation: row.documentation,
@@ -138,6 +142,8 @@ export class SettingDesk {
       const inForce = topic.overrides.get(row.name) ?? this.#host.catalog.topicDefault(row).value
       const value = changedValue(change, row.type, inForce)
       if (isRefusal(value)) return value
+      if (topic.isVolatile && syncs.includes(row.name))
+        return refuse('invalidSetting', `A transient queue is gone at the next start: ${row.name} says nothing of it.`)
       if (value === null) overrides.delete(row.name)
       else overrides.set(row.name, value)
     }

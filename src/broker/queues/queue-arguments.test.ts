@@ -59,6 +59,7 @@ const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-queue-leader-locator': 'foo' }, 'invalid_queue_locator_arg'],
   [{ 'x-queue-leader-locator': 3 }, '{unacceptable_type,signedint}'],
   [{ 'x-partitions': 0 }, '{value_zero,0}'],
+  [{ 'x-partitions': 2 }, '{value_too_large,2}'],
   [{ 'x-dead-letter-strategy': 'foo', ...quorum }, 'invalid_dlx_strategy'],
   [{ 'x-consumer-timeout': -1, ...quorum }, '{value_negative,-1}'],
   [{ 'x-quorum-initial-group-size': 0, ...quorum }, '{value_zero,0}'],

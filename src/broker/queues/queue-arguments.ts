@@ -3,7 +3,6 @@
 // Does not know: where queues are kept; what becomes of the values (queue-arguments-policy.ts).
 
 import type { Field, FieldTable } from '../../base/fields.ts'
-import { partitionsMax } from '../../base/limits.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import type { DeclareQueueCall } from '../queue-door.ts'
 import type { QueueFacts, QueueType } from './facts.ts'
@@ -14,6 +13,8 @@ type Judge = (field: Field, args: FieldTable) => string | undefined
 
 const expiryMsMax = 315_360_000_000
 const priorityMax = 255
+/** A queue over several partitions is not built yet. */
+export const queuePartitionsMax = 1
 const streamSegmentBytesMax = 3_000_000_000
 
 export const resourceName = (kind: 'queue' | 'exchange', vhost: string, name: string): string =>
@@ -78,7 +79,7 @@ const age: Judge = (field, args) =>
   text(field, args) ?? (ageMsOf(printValue(field)) === undefined ? 'invalid_max_age' : undefined)
 const partitions: Judge = (field, args) =>
   positive(field, args) ??
-  (Number(integerOf(field)) > partitionsMax ? `{value_too_large,${printValue(field)}}` : undefined)
+  (Number(integerOf(field)) > queuePartitionsMax ? `{value_too_large,${printValue(field)}}` : undefined)
 
 const ageUnits: Readonly<Record<string, number>> = {
   s: 1000,

@@ -11,7 +11,14 @@ import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../q
 import type { NewQueue } from '../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from './facts.ts'
 import type { QueuePart, QueuesPart } from './parts.ts'
-import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
+import {
+  judgeArguments,
+  judgeEquivalence,
+  judgeProperties,
+  queuePartitionsMax,
+  queueTypeOf,
+  resourceName,
+} from './queue-arguments.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
 import { isReplyName } from './reply-to.ts'
@@ -113,6 +120,11 @@ export class QueueDesk {
   ): Promise<QueueCount | Refusal> {
     const queue = resourceName('queue', vhost, call.name)
     if (over !== undefined && call.exclusive) return locked(queue)
+    if (over !== undefined && over.partitions > queuePartitionsMax)
+      return refuse(
+        'inequivalentDeclaration',
+        `inequivalent arg 'x-partitions' for ${queue}: received '${queuePartitionsMax}' but current is '${over.partitions}'`,
+      )
     // Over a topic of Kafka's clients a queue is as durable as the topic, whatever the declaration says.
     const wanted = over === undefined ? call : { ...call, durable: true }
     const wrong = judgeArguments(queue, wanted.arguments) ?? judgeProperties(queue, wanted) ?? mayMake()

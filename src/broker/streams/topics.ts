@@ -36,6 +36,8 @@ export interface TopicsHost {
   defaultPartitions(): number
   /** Why nothing new may be made now (the reserve of the disk is touched). */
   createRefusal(): Refusal | undefined
+  /** A topic has other settings. */
+  configured(topic: Topic): void
   /** What else goes in the append that deletes a topic: bindings of its queue, its ledgers. */
   goingWith(topic: Topic): readonly Decision[]
   /** A topic, or the queue over it, is gone, by now durably; the logs are next. The queue tells its consumers. */
@@ -255,6 +257,8 @@ export class Topics {
           ? `Topic already has ${partitions} partition(s).`
           : `The topic ${name} currently has ${topic.partitions} partition(s); ${partitions} would not be an increase.`,
       )
+    if (topic.queue !== undefined)
+      return refuse('invalidPartitions', `Topic '${name}' is a queue, and a queue has one partition.`)
     const wrong = judgePartitionCount(partitions) ?? this.#host.createRefusal() ?? this.#notReady()
     if (wrong !== undefined) return wrong
     const grown = { ...topic, partitions }
@@ -275,7 +279,10 @@ export class Topics {
       if (now.isVolatile) catalog.putVolatile({ ...now, overrides })
       else await machineLog.append(catalog, [catalog.topicRecord({ ...now, overrides })])
       const changed = catalog.byId(topic.id)
-      if (changed !== undefined) await partitions.configure(changed)
+      if (changed !== undefined) {
+        this.#host.configured(changed)
+        await partitions.configure(changed)
+      }
       return true
     } catch (error) {
       return refusalOf(error, 'The settings could not be stored')
