@@ -4,6 +4,7 @@
 
 import { expect, test } from 'vitest'
 import { notAllowed, type Access, type Operation, type Resource } from './access.ts'
+import { noProperties } from '../base/properties.ts'
 import { openBroker } from './broker.ts'
 import { testBatch, testIdentity, testWorld, turns } from './broker-world.contract.ts'
 import type { Session } from './door.ts'
@@ -35,6 +36,21 @@ type Asked = (session: Session) => unknown
 const read = { topic, partition: 0, offset: 0, bytesMax: 1, leaderEpoch: -1, committedTransactionsOnly: false }
 const quota = { user: 'u', clientId: undefined, ip: undefined }
 const fetchOffsets = { group: 'g', memberId: '', memberEpoch: -1 }
+
+const argument = (name: string) => [{ name, value: { type: 'text', value: Buffer.from('amq.fanout') } }] as const
+const exchange = { name: 'e', type: 'direct', durable: true, autoDelete: false, internal: false, arguments: [] }
+const binding = {
+  source: 'amq.direct',
+  destination: 'there',
+  destinationKind: 'queue',
+  routingKey: 'k',
+  arguments: [],
+} as const
+const queue = { name: 'q', durable: true, exclusive: false, autoDelete: false, arguments: [] }
+const sink = { hasRoom: true, deliver: () => undefined, cancelled: () => undefined }
+const publication = { exchange: '', routingKey: 'there', properties: noProperties, body: [], bodyBytes: 0 }
+const consume = { queue: 'there', consumerTag: 'c', noAck: true, exclusive: false, arguments: [] }
+const policy = { name: 'p', pattern: '.', appliesTo: 'queues', priority: 0, definition: { expires: 9 } } as const
 
 /** What is denied, and the call that then answers notAllowed. */
 const calls: readonly (readonly [string, readonly Denied[], Asked])[] = [
@@ -91,6 +107,59 @@ const calls: readonly (readonly [string, readonly Denied[], Asked])[] = [
   ],
   ['describe', ['describe group'], (session) => session.groups.describe('g')],
   ['delete', ['delete group'], (session) => session.groups.delete('g')],
+  ['declareExchange', ['configure exchange'], (session) => session.queues.declareExchange(exchange)],
+  [
+    'declareExchange with an alternate: read',
+    ['read exchange'],
+    (session) => session.queues.declareExchange({ ...exchange, arguments: argument('alternate-exchange') }),
+  ],
+  [
+    'declareExchange with an alternate: write',
+    ['write exchange'],
+    (session) => session.queues.declareExchange({ ...exchange, arguments: argument('alternate-exchange') }),
+  ],
+  [
+    'checkExchange',
+    ['configure exchange', 'read exchange', 'write exchange'],
+    (session) => session.queues.checkExchange('amq.direct'),
+  ],
+  ['deleteExchange', ['configure exchange'], (session) => session.queues.deleteExchange('e', false)],
+  ['bind: the queue', ['write queue'], (session) => session.queues.bind(binding)],
+  ['bind: the exchange', ['read exchange'], (session) => session.queues.bind(binding)],
+  [
+    'bind exchanges',
+    ['write exchange'],
+    (session) => session.queues.bind({ ...binding, destination: 'amq.topic', destinationKind: 'exchange' }),
+  ],
+  ['unbind: the queue', ['write queue'], (session) => session.queues.unbind(binding)],
+  ['unbind: the exchange', ['read exchange'], (session) => session.queues.unbind(binding)],
+  ['declareQueue', ['configure queue'], (session) => session.queues.declareQueue(queue)],
+  [
+    'declareQueue with dead letters: read',
+    ['read queue'],
+    (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-dead-letter-exchange') }),
+  ],
+  [
+    'declareQueue with dead letters: write',
+    ['write exchange'],
+    (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-dead-letter-exchange') }),
+  ],
+  ['checkQueue', ['configure queue', 'read queue', 'write queue'], (session) => session.queues.checkQueue('there')],
+  [
+    'deleteQueue',
+    ['configure queue'],
+    (session) => session.queues.deleteQueue('there', { ifUnused: false, ifEmpty: false }),
+  ],
+  ['purgeQueue', ['read queue'], (session) => session.queues.purgeQueue('there')],
+  ['publish', ['write exchange'], (session) => session.queues.openChannel(sink).publish(publication)],
+  ['consume', ['read queue'], (session) => session.queues.openChannel(sink).consume(consume)],
+  ['get', ['read queue'], (session) => session.queues.openChannel(sink).get('there', true)],
+  ['describeQueue', ['describe queue'], (session) => session.queues.describeQueue('there')],
+  ['listExchanges', ['describe cluster'], (session) => session.queues.listExchanges()],
+  ['listBindings', ['describe cluster'], (session) => session.queues.listBindings()],
+  ['listPolicies', ['describe cluster'], (session) => session.queues.listPolicies()],
+  ['setPolicy', ['alter cluster'], (session) => session.queues.setPolicy(policy, false)],
+  ['deletePolicy', ['alter cluster'], (session) => session.queues.deletePolicy('p', true)],
   ['deleteOffsets', ['delete group'], (session) => session.groups.deleteOffsets('g', [{ topic: 't', partition: 0 }])],
 ]
 
@@ -109,11 +178,12 @@ test.each(calls)('%s', async (_, denials, ask) => {
   let denied: readonly Denied[] = []
   const { session, store, world } = await bench(() => denied)
   await session.findOrCreateTopic('t')
+  await session.queues.declareQueue({ ...queue, name: 'there' })
   const logs = store.list().length
   denied = denials
   const answer = await ask(session)
   const [outcome] = Array.isArray(answer) ? (answer as unknown[]) : [answer]
-  expect(outcome).toMatchObject({ refused: 'notAllowed', why: expect.stringContaining('User:ANONYMOUS') })
+  expect(outcome).toMatchObject({ refused: 'notAllowed', why: expect.stringContaining('ANONYMOUS') })
   expect(store.list().length).toBe(logs)
   denied = []
   const asked = ask(session)
@@ -140,6 +210,18 @@ test('lists leave out what is denied', async () => {
   expect(await session.groups.list()).toEqual([])
   denied = ['describe topic']
   expect(await session.groups.fetch({ ...fetchOffsets, partitions: undefined })).toEqual([])
+})
+
+test('a denial of queues and exchanges is worded as RabbitMQ words it', async () => {
+  const { session } = await bench(() => ['configure queue', 'write exchange', 'describe queue'])
+  const refused = async (call: Promise<unknown>) => ((await call) as { why: string }).why
+  expect(await refused(session.queues.declareQueue(queue))).toBe(
+    "configure access to queue 'q' in vhost '/' refused for user 'ANONYMOUS'",
+  )
+  expect(session.queues.openChannel(sink).publish(publication)).toMatchObject({
+    why: "write access to exchange 'amq.default' in vhost '/' refused for user 'ANONYMOUS'",
+  })
+  expect(await session.queues.listQueues()).toEqual([])
 })
 
 test('watching what one may not read hears nothing', async () => {
