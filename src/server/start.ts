@@ -11,6 +11,7 @@ import { AppendFailure, CorruptLog, type Store } from '../log/store.ts'
 import { openAmqp } from '../protocols/amqp/connection.ts'
 import { openKafka } from '../protocols/kafka/connection.ts'
 import { parseAddress, printAddress } from './address.ts'
+import { adminSocketPath, openAdminSocket } from './admin-socket.ts'
 import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, type StorePlace } from './config.ts'
 import { openListener, type Drainable, type OpenListener } from './listeners.ts'
 import { nodeWorld } from './node-world.ts'
@@ -28,6 +29,8 @@ export interface RunningBroker {
   readonly amqp: Listening & { readonly url: string }
   /** The data folder; undefined in memory. */
   readonly dataPath?: string
+  /** The socket file of the command line; undefined in memory, and where no such file can be. */
+  readonly adminSocket?: string
   /** Resolves when storage failed for good: nothing can be promised any more and the process should end. */
   readonly failed: Promise<Error>
   /** Stops accepting, answers what is in flight, syncs, releases the data folder. May be called again. */
@@ -73,11 +76,15 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
     opened.push({ close: () => listeners.drain(drainMs) })
     kafka = listeners.kafka
     const { amqp } = listeners
+    const openSession = (identity: SessionIdentity): Session => broker.session(identity)
+    const admin = dataPath === undefined ? undefined : await openAdminSocket(world, dataPath, openSession)
+    if (admin !== undefined) opened.push({ close: () => admin.drain(drainMs) })
     let closing: Promise<void> | undefined
     return {
       kafka,
       amqp: { ...amqp, url: amqp.port === 0 ? '' : `amqp://guest:guest@${amqp.address}` },
       ...(dataPath === undefined ? {} : { dataPath }),
+      ...(dataPath === undefined || admin === undefined ? {} : { adminSocket: adminSocketPath(dataPath) }),
       failed,
       close: () => (closing ??= closeAll()),
     }
