@@ -223,6 +223,8 @@ export class StageQueue implements QueuePart {
   }
 
   acknowledge(offset: number): void {
+    // Closed with a transaction already: that is all.
+    if (this.closed.has(offset)) return
     this.told.push(`ack ${offset}`)
     this.close_(offset, 'acked')
   }

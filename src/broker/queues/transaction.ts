@@ -162,7 +162,7 @@ export class Transaction implements SettledBy {
     for (const { replies, message } of this.#publishes) if (replies.length > 0) this.#publishing.reply(replies, message)
     for (const kept of this.#settlements) {
       const holding = this.#channel.holdingOf(kept.slot)
-      if (!closesWithCommit(kept, holding)) settleNow(kept, holding)
+      settleNow(kept, holding)
       this.#channel.release(holding)
     }
     this.#receipt.settle('stored')
@@ -212,10 +212,13 @@ function closesWithCommit({ settling }: KeptSettlement, { queue, isVoid }: Holdi
   return settling === 'acknowledge' || (settling === 'reject' && queue.policy.deadLetterExchange === undefined)
 }
 
-function settleNow({ settling, offset }: KeptSettlement, { queue, isVoid }: Holding): void {
-  if (queue.isDeleted || isVoid || settling === 'acknowledge') return
-  if (settling === 'reject') queue.reject(offset)
-  else queue.giveBack(offset, settling === 'giveBackCounting')
+/** After the commit. What closed with it is told too: the queue keeps count of what it handed out. */
+function settleNow(kept: KeptSettlement, holding: Holding): void {
+  const { queue, isVoid } = holding
+  if (queue.isDeleted || isVoid) return
+  if (closesWithCommit(kept, holding)) queue.acknowledge(kept.offset)
+  else if (kept.settling === 'reject') queue.reject(kept.offset)
+  else queue.giveBack(kept.offset, kept.settling === 'giveBackCounting')
 }
 
 function listIn<Item>(lists: Map<QueuePart, Item[]>, queue: QueuePart): Item[] {

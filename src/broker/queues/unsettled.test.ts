@@ -86,7 +86,7 @@ class Run {
       case 'settleUpTo':
         return this.settleUpTo(this.tagFor(step.pick, step.near))
       case 'settleMost':
-        for (const tag of [...this.model.keys()]) if (tag % step.keepEvery !== 0) this.settle(tag)
+        for (const tag of this.model.keys()) if (tag % step.keepEvery !== 0) this.settle(tag)
         return
       case 'settleAll':
         return this.settleUpTo(0)
