@@ -196,8 +196,20 @@ export class QueueDesk {
   }
 
   async #count(topic: Topic): Promise<QueueCount | Refusal> {
+    if (this.#isUntouched(topic)) return { name: topic.name, messages: 0, consumers: 0 }
     const queue = await this.#opened(topic)
     return isRefusal(queue) ? queue : { name: topic.name, messages: queue.messages, consumers: queue.consumers }
+  }
+
+  /** Nobody asked for it since the start, and its log is empty: opening thousands of those would cost for nothing. */
+  #isUntouched(topic: Topic): boolean {
+    return this.#host.queues.seen(topic) === undefined && this.#bytesOf(topic) === 0
+  }
+
+  #bytesOf(topic: Topic): number {
+    let bytes = 0
+    for (let index = 0; index < topic.partitions; index++) bytes += this.#host.store.bytesOf(logId(topic.id, index))
+    return bytes
   }
 
   /** The queue with its counts, after all that was published before. */
@@ -227,6 +239,7 @@ export class QueueDesk {
         'notForThisQueue',
         `cannot delete ${name}. queue.delete operations with ${only.ifUnused ? 'if-unused' : 'if-empty'} flag set are not supported by quorum queues`,
       )
+    if (this.#isUntouched(topic)) return (await this.#end(topic)) ?? 0
     const queue = await this.#opened(topic)
     if (isRefusal(queue)) return queue.refused === 'queueMissing' ? 0 : queue
     if (type === 'classic' && only.ifUnused && queue.consumers > 0) return refuse('queueInUse', `${name} in use`)
@@ -309,8 +322,6 @@ export class QueueDesk {
 
   #view(topic: Topic, facts: QueueFacts): QueueView {
     const queue = this.#host.queues.seen(topic)
-    let bytes = 0
-    for (let index = 0; index < topic.partitions; index++) bytes += this.#host.store.bytesOf(logId(topic.id, index))
     return {
       name: topic.name,
       type: queueTypeOf(facts.arguments),
@@ -319,10 +330,10 @@ export class QueueDesk {
       autoDelete: facts.autoDelete,
       arguments: facts.arguments,
       ...this.#host.policiesOn(topic),
-      ready: queue?.isReady === true ? queue.messages : undefined,
+      ready: queue?.isReady === true ? queue.messages : this.#isUntouched(topic) ? 0 : undefined,
       unacknowledged: queue?.unacknowledged ?? 0,
       consumers: queue?.consumers ?? 0,
-      bytes,
+      bytes: this.#bytesOf(topic),
     }
   }
 }
