@@ -123,10 +123,8 @@ export class Dispatch {
   /** Nothing will ever be read there. */
   #closeMissing(offset: number, why: Missing): void {
     const below = this.#reading.missingBelow
-    let closed = 0
     for (let at: number | undefined = offset; at !== undefined && at < below; at = this.#ledger.nextReady(at + 1))
-      if (this.#ledger.close(at, why)) closed++
-    this.#world.trace.count(`queues.closed.${why}`, closed)
+      this.#ledger.close(at, why)
   }
 
   /** The next message for one who asks; its slices are his. */

@@ -1,8 +1,7 @@
 // Messages that leave a queue without being acknowledged: dead-lettered where the queue says so, else closed.
-// Promises: every one leaves with its reason, counted; those of a turn go to dead-lettering together.
+// Promises: every one leaves with its reason; those of a turn go to dead-lettering together.
 // Does not know: who decided that they leave, what dead-lettering does with them.
 
-import type { World } from '../../base/world.ts'
 import type { QueuePolicy } from './facts.ts'
 import type { ClosedReason, DeadLettering, LedgerPart, QueuePart } from './parts.ts'
 
@@ -17,21 +16,13 @@ const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
 }
 
 export class Departures {
-  readonly #world: Pick<World, 'trace'>
   readonly #queue: QueuePart
   readonly #ledger: LedgerPart
   readonly #deadLettering: () => DeadLettering
   readonly #flushLater: () => void
   readonly #leaving = new Map<DepartureReason, number[]>()
 
-  constructor(
-    world: Pick<World, 'trace'>,
-    queue: QueuePart,
-    ledger: LedgerPart,
-    deadLettering: () => DeadLettering,
-    flushLater: () => void,
-  ) {
-    this.#world = world
+  constructor(queue: QueuePart, ledger: LedgerPart, deadLettering: () => DeadLettering, flushLater: () => void) {
     this.#queue = queue
     this.#ledger = ledger
     this.#deadLettering = deadLettering
@@ -49,7 +40,7 @@ export class Departures {
   /** A message leaves, ready or acquired. */
   leave(offset: number, reason: DepartureReason): void {
     if (!this.areDeadLettered) {
-      if (this.#ledger.close(offset, reason)) this.#count(reason, 1)
+      this.#ledger.close(offset, reason)
       return
     }
     // Until its copy is stored elsewhere nobody else may have it.
@@ -62,13 +53,7 @@ export class Departures {
 
   /** Closes everything ready below, all at once; only when nothing is dead-lettered. */
   closeReady(below: number, reason: ClosedReason): number {
-    const closed = this.#ledger.closeReady(below, reason)
-    if (closed > 0) this.#count(reason, closed)
-    return closed
-  }
-
-  #count(reason: ClosedReason, by: number): void {
-    this.#world.trace.count(`queues.closed.${reason}`, by)
+    return this.#ledger.closeReady(below, reason)
   }
 
   /** At the end of a turn. */

@@ -14,6 +14,7 @@ import type { Partition } from '../streams/partition.ts'
 import type { MessageWriter } from './message.ts'
 import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
 import type { QueueTurns, TurnTask } from './queue-turns.ts'
+import type { Trimming, TrimmedLog } from './queue-trimming.ts'
 import { Reading, type ReadingBudget } from './reading.ts'
 import { BatchReceipt } from './receipt.ts'
 
@@ -26,6 +27,7 @@ export interface QueueTools {
   readonly pool: BufferPool
   readonly writer: MessageWriter
   readonly budget: ReadingBudget
+  readonly trimming: Trimming
 }
 
 /** A record's bytes beside body and properties, at most about: for the question whether a batch has room. */
@@ -55,11 +57,11 @@ export interface QueueLogHost {
   changed(): void
 }
 
-export class QueueLog {
+export class QueueLog implements TrimmedLog {
   readonly #tools: QueueTools
   readonly #host: QueueLogHost
   readonly #topic: () => Topic
-  readonly #partition: Partition
+  readonly partition: Partition
   readonly #levelCount: number
   readonly #levels: (Level | undefined)[] = []
   /** Sealed in this turn. */
@@ -75,15 +77,16 @@ export class QueueLog {
   #stopWatching: (() => void) | undefined
   /** Handed to somebody else's append of this turn. */
   #lent: Turn | undefined
-  #isGone = false
-  /** Messages and bytes of bodies that were added and not committed yet. */
+  isGone = false
+  /** Messages that were added and not committed yet. */
   pendingMessages = 0
+  isListed = false
 
   constructor(tools: QueueTools, host: QueueLogHost, topic: () => Topic, partition: Partition, levelCount: number) {
     this.#tools = tools
     this.#host = host
     this.#topic = topic
-    this.#partition = partition
+    this.partition = partition
     this.#levelCount = levelCount
   }
 
@@ -95,7 +98,7 @@ export class QueueLog {
 
   /** Whether a batch may be appended now. */
   get canAppend(): boolean {
-    return this.#opened !== undefined && this.#partition.isReady && this.#held.length === 0
+    return this.#opened !== undefined && this.partition.isReady && this.#held.length === 0
   }
 
   get ledger(): LedgerPart {
@@ -113,22 +116,27 @@ export class QueueLog {
     return this.#opened.log
   }
 
-  get partition(): Partition {
-    return this.#partition
+  get topic(): Topic {
+    return this.#topic()
+  }
+
+  /** Messages of it were closed: disk may be given back. */
+  closed(): void {
+    if (!this.isListed) this.#tools.trimming.closed(this)
   }
 
   /** Opens log and ledger, and makes the log ready to be appended to. */
   open(): Promise<Refusal | undefined> {
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined
-      if (this.#held.length > 0 && !this.#isGone) void this.open()
+      if (this.#held.length > 0 && !this.isGone) void this.open()
     })
     return this.#opening
   }
 
   async #open(): Promise<Refusal | undefined> {
-    const refused = await this.#partition.prepare(this.#topic().policy)
-    if (this.#isGone) return goneRefusal()
+    const refused = await this.partition.prepare(this.#topic().policy)
+    if (this.isGone) return goneRefusal()
     if (refused === undefined && this.#opened === undefined) this.#found()
     const held = this.#held
     this.#held = []
@@ -141,26 +149,24 @@ export class QueueLog {
   }
 
   #found(): void {
-    const { log } = this.#partition
+    const { log } = this.partition
     assert(log !== undefined, 'a prepared partition has its log')
-    const { id } = this.#partition
+    const { id } = this.partition
     const topic = this.#topic()
     const ledger = this.#tools.ledgers.open({ log: id, number: 0 }, log.start, this.#levelCount, topic.isVolatile)
     this.#opened = { log, ledger, reading: new Reading(this.#tools.world, this.#tools.budget, log, topic.name) }
     ledger.onReplayed = () => this.#host.changed()
+    ledger.onFloorCommitted = () => this.closed()
     this.#stopWatching = log.watch(() => this.#extend())
     this.#extend()
   }
 
   #extend(): void {
     const opened = this.#opened
-    if (opened === undefined || this.#isGone) return
+    if (opened === undefined || this.isGone) return
     const { log, ledger } = opened
     if (log.committed > ledger.end) ledger.extend(log.committed)
-    if (log.start > ledger.floor) {
-      const lost = ledger.closeBelow(log.start, 'retention')
-      if (lost > 0) this.#tools.world.trace.count('queues.lost.retention', lost)
-    }
+    if (log.start > ledger.floor) ledger.closeBelow(log.start, 'retention')
     this.#host.changed()
   }
 
@@ -204,7 +210,7 @@ export class QueueLog {
     if (receipt === undefined) return
     this.#receipt = undefined
     const turn = { batches: this.#sealAll(), receipt }
-    if (this.#isGone) this.#settle(turn, 'stored')
+    if (this.isGone) this.#settle(turn, 'stored')
     else if (this.canAppend) this.#append(turn)
     else this.#hold(turn)
   }
@@ -221,7 +227,7 @@ export class QueueLog {
   }
 
   #follow(turn: Turn, committed: Promise<void>): void {
-    this.#partition.follow(committed)
+    this.partition.follow(committed)
     committed.then(
       () => this.#committed(turn),
       (failure: unknown) => this.#refused(turn, failure),
@@ -235,7 +241,7 @@ export class QueueLog {
     const entries: AppendEntry[] = []
     let isNoted = false
     for (const { sealed, level, earliestExpiryMs } of batches) {
-      const entry = this.#partition.entryFor(sealed.bytes, sealed.count, sealed.maxTimestampMs)
+      const entry = this.partition.entryFor(sealed.bytes, sealed.count, sealed.maxTimestampMs)
       entries.push(entry)
       if (level === 0 && earliestExpiryMs === undefined) continue
       isNoted = true
@@ -252,7 +258,7 @@ export class QueueLog {
   #refused(turn: Turn, failure: unknown): void {
     if (!(failure instanceof AppendFailure)) throw failure
     // What was published to a queue that is gone is where it belongs.
-    this.#settle(turn, this.#isGone ? 'stored' : 'refused')
+    this.#settle(turn, this.isGone ? 'stored' : 'refused')
   }
 
   #settle(turn: Turn, state: 'stored' | 'refused'): void {
@@ -300,7 +306,7 @@ export class QueueLog {
 
   /** Deleted: what waits counts as stored, nothing is held any more. */
   drop(): void {
-    this.#isGone = true
+    this.isGone = true
     this.#stopWatching?.()
     this.#opened?.reading.release()
     const held = this.#held

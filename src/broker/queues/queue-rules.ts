@@ -56,7 +56,6 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     this.writer = ruled.writer
     this.scratch = scratchFor(queue)
     this.departures = new Departures(
-      world,
       queue,
       ledger,
       () => ruled.deadLettering(),

@@ -124,7 +124,7 @@ describe('storing and giving out', () => {
     await turns()
     expect(consumer.bodies).toEqual(['from kafka', 'ours'])
     expect(readProperties(consumer.got[0].properties).timestamp).toBe(Math.floor(timestampMs / 1000))
-    expect(stage.world.trace.counters().get('queues.closed.malformed')).toBe(1)
+    expect(stage.world.trace.counters().get('ledger.closed.malformed')).toBe(1)
   })
 })
 
@@ -277,7 +277,7 @@ describe('what comes back', () => {
     expect(await headersOf()).toEqual([0, ['h=1', 'x-acquired-count=2', 'x-delivery-count=1']])
     queue.giveBack(0, true)
     expect(await headersOf()).toBeUndefined()
-    expect(stage.world.trace.counters().get('queues.closed.deliveryLimit')).toBe(1)
+    expect(stage.world.trace.counters().get('ledger.closed.deliveryLimit')).toBe(1)
   })
 
   test('a consumer that is too slow is ended, and the next has its messages', async () => {
@@ -320,7 +320,7 @@ describe('limits', () => {
     expect(consumer.bodies).toEqual(['m0'])
     expect([queue.messages, queue.unacknowledged]).toEqual([2, 1])
     expect(await queue.take(true)).toMatchObject({ body: Buffer.from('m3') })
-    expect(stage.world.trace.counters().get('queues.closed.maxlen')).toBe(2)
+    expect(stage.world.trace.counters().get('ledger.closed.maxlen')).toBe(2)
   })
 
   test('drop-head with a dead letter exchange hands them over, acquired', async () => {
@@ -398,7 +398,7 @@ describe('times to live', () => {
     stage.world.clock.advance(1)
     await turns()
     expect(await queue.take(true)).toMatchObject({ body: Buffer.from('later') })
-    expect(stage.world.trace.counters().get('queues.closed.expired')).toBe(2)
+    expect(stage.world.trace.counters().get('ledger.closed.expired')).toBe(2)
   })
 
   test('of the queue, 0: at once or not at all', async () => {

@@ -13,6 +13,7 @@ import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
 import type { DeadLettering, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
+import { Trimming } from './queue-trimming.ts'
 import { QueueTurns } from './queue-turns.ts'
 import { ReadingBudget } from './reading.ts'
 
@@ -50,6 +51,7 @@ export class Queues implements QueuesPart {
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),
       budget: new ReadingBudget(),
+      trimming: new Trimming(world),
       policyOf: (topic) => host.policyOf(topic),
       deadLettering: () => host.deadLettering(),
       used: (queue) => host.used(queue),
@@ -88,6 +90,7 @@ export class Queues implements QueuesPart {
   }
 
   async close(): Promise<void> {
+    await this.#rooms.trimming.close()
     await Promise.all(Array.from(this.#byId.values(), (queue) => queue.close()))
   }
 }
