@@ -202,7 +202,10 @@ export class Queue implements QueuePart {
     await this.settled()
     if (this.isDeleted) return goneRefusal()
     this.#rooms.used(this)
-    return this.#open().dispatch.take(noAck)
+    const { dispatch, rules } = this.#open()
+    // What was stored a moment ago may have made it too long.
+    rules.limits.enforce()
+    return dispatch.take(noAck)
   }
 
   #singleActiveRefusal(): Refusal {
