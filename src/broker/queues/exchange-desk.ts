@@ -248,8 +248,8 @@ function judgeArguments(table: ExchangeFacts['arguments'], what: string, name: s
       )
 }
 
-/** The arguments of which RabbitMQ compares no other (rabbit_exchange:assert_args_equivalence), and what routing needs. */
-const comparedArguments = ['alternate-exchange']
+/** RabbitMQ compares the first alone (rabbit_exchange:assert_args_equivalence); without the other a wrong route is silent. */
+const comparedArguments = ['alternate-exchange', 'x-delayed-type']
 
 function inequivalence(current: ExchangeFacts, asked: ExchangeFacts): Refusal | undefined {
   const pairs = [

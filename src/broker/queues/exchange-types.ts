@@ -55,12 +55,25 @@ const rows: ReadonlyMap<string, ExchangeTypeRow> = new Map<string, ExchangeTypeR
     },
   ],
   ['x-modulus-hash', { newMatcher: modulusMatcher }],
+  [
+    delayedType,
+    {
+      newMatcher: (exchange, fraction) => newMatcher(routedAs(exchange), fraction),
+      exchangeFault: delayedFault,
+    },
+  ],
 ])
 
 export const isExchangeType = (type: string): boolean => rows.has(type)
 
 function rowOf(exchange: ExchangeFacts): ExchangeTypeRow | undefined {
   return rows.get(exchange.type)
+}
+
+/** A delayed exchange as what it is once messages have waited. */
+function routedAs(exchange: ExchangeFacts): ExchangeFacts {
+  if (exchange.type !== delayedType) return exchange
+  return { ...exchange, type: fieldText(findField(exchange.arguments, 'x-delayed-type')) ?? 'fanout' }
 }
 
 export function newMatcher(exchange: ExchangeFacts, fraction: () => number): Matcher {
@@ -80,7 +93,7 @@ export function judgeExchangeArguments(exchange: ExchangeFacts): Refusal | undef
 }
 
 export function judgeBinding(source: ExchangeFacts, binding: BindingFacts): Refusal | undefined {
-  const fault = rowOf(source)?.bindingFault?.(binding)
+  const fault = rowOf(routedAs(source))?.bindingFault?.(binding)
   return fault === undefined ? undefined : refuse('invalidArgument', fault)
 }
 
@@ -101,6 +114,15 @@ function hashFault(args: FieldTable): string | undefined {
   const name = fieldText(property)
   if (name === undefined) return `Unsupported type of hash-property: ${fieldTypeName(property)}`
   return hashProperties.has(name) ? undefined : `Unsupported property: ${name}`
+}
+
+/** In the words of the plugin rabbitmq_delayed_message_exchange. */
+function delayedFault(args: FieldTable): string | undefined {
+  const type = fieldText(findField(args, 'x-delayed-type'))
+  if (type === undefined) return "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+  if (type === delayedType) return `Invalid argument, '${delayedType}' can't be used for 'x-delayed-type'`
+  const row = rows.get(type)
+  return row === undefined ? `unknown exchange type '${type}'` : row.exchangeFault?.(args)
 }
 
 function weightFault({ routingKey }: BindingFacts): string | undefined {

@@ -8,7 +8,7 @@ import type { AppendEntry, LogId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Refusal } from '../errors.ts'
-import type { QueuePolicy } from './facts.ts'
+import type { ExchangeFacts, QueuePolicy } from './facts.ts'
 
 // --- routing ------------------------------------------------------------------------------------------------------
 
@@ -30,6 +30,12 @@ export interface Router {
     message: RoutedMessage,
     fromBroker: boolean,
   ): Destinations | Refusal
+}
+
+/** Messages that wait before they are routed. */
+export interface DelaysPart {
+  /** Where a message published to a delayed exchange waits, as names of queues; undefined: it goes on at once. */
+  destinationsFor(exchange: ExchangeFacts, properties: Buffer): Destinations | undefined
 }
 
 // --- ledgers ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 // Does not know: how exchanges come and go (topology.ts), what becomes of the message.
 
 import { Bindings, type Binding, type Destination } from './bindings.ts'
-import { newMatcher } from './exchange-types.ts'
+import { delayedType, newMatcher } from './exchange-types.ts'
 import type { BindingFacts, ExchangeFacts } from './facts.ts'
 import type { Destinations, RoutedMessage } from './parts.ts'
 import { Question, type Dependence, type Matcher } from './routing-matchers.ts'
@@ -16,6 +16,8 @@ const nowhere: Destinations = Object.freeze([])
 
 export interface Exchange {
   readonly facts: ExchangeFacts
+  /** Messages may have to wait before they are routed. */
+  readonly isDelayed: boolean
   /** Where messages go that nothing here matches: by argument, else by policy. */
   alternate: string | undefined
   /** Made when first asked, then kept up. */
@@ -73,6 +75,7 @@ export class Routing {
     this.forgetRoutes()
     this.#exchanges.set(facts.name, {
       facts,
+      isDelayed: facts.type === delayedType,
       alternate: this.#host.alternateOf(facts),
       matcher: undefined,
       byRoutingKey: new Map(),

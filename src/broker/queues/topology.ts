@@ -9,7 +9,7 @@ import { refuse, type Refusal } from '../errors.ts'
 import type { BindCall, ExchangeView, PolicyView } from '../queue-door.ts'
 import { isExchangeType } from './exchange-types.ts'
 import type { QueueType } from './facts.ts'
-import type { Destinations, RoutedMessage, Router } from './parts.ts'
+import type { DelaysPart, Destinations, RoutedMessage, Router } from './parts.ts'
 import type { AppliedPolicy } from './policies.ts'
 import {
   bindingGone,
@@ -41,6 +41,7 @@ export class Topology implements Machine, Router {
   #vhosts = new Map<string, VhostTopology>()
   /** While the log is replayed: what is known by then. Everybody sees the state before until it is whole. */
   #replaying: Map<string, VhostTopology> | undefined
+  #delays: DelaysPart | undefined
   #policiesChanged: (vhost: string) => void = () => undefined
   /** Removals of queues' bindings whose records were given out. */
   readonly #removing = new Map<VhostTopology, Map<string, Removal>>()
@@ -64,7 +65,16 @@ export class Topology implements Machine, Router {
     if (found === undefined) return refuse('exchangeMissing', `no exchange '${exchange}' in vhost '${vhost}'`)
     if (found.facts.internal && !fromBroker)
       return refuse('internalExchange', `cannot publish to internal exchange '${exchange}' in vhost '${vhost}'`)
+    if (found.isDelayed) {
+      const waiting = this.#delays?.destinationsFor(found.facts, message.properties)
+      if (waiting !== undefined) return waiting
+    }
     return routing.route(found, routingKeys, message)
+  }
+
+  /** Who keeps messages of delayed exchanges until they are due; without him they go on at once. */
+  delayBy(delays: DelaysPart): void {
+    this.#delays = delays
   }
 
   // --- what there is ---
