@@ -111,7 +111,15 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
-  const retention = new Retention({ world, store, catalog, partitions, settings, roomLeft })
+  const retention = new Retention({
+    world,
+    store,
+    catalog,
+    partitions,
+    settings,
+    roomLeft,
+    policyOf: (topic) => queues.retentionOf(topic),
+  })
   retention.start()
   return {
     clusterId: catalog.clusterId,
@@ -138,14 +146,14 @@ async function openState(world: World, store: Store, config: BrokerConfig) {
   const quotas = new Quotas(world.clock)
   const coordinator = new GroupCoordinator(world, catalog, groupSettings(settings))
   // The catalog first: what the others find out after a replay they look up there.
-  const { ledgers, topology } = queueMachines(world, catalog)
-  const machines = [catalog, producerIds, quotas, snapshots, ledgers, topology, ...coordinator.machines]
+  const { ledgers, topology, delays } = queueMachines(world, catalog)
+  const machines = [catalog, producerIds, quotas, snapshots, ledgers, topology, delays, ...coordinator.machines]
   const machineLog = await MachineLog.open(world, store, machines)
   for (const machine of [producerIds, quotas, snapshots, ledgers, coordinator]) machine.start(machineLog)
   await keepClusterId(world, catalog, machineLog, config.clusterId)
-  const settled = await settleLogs(store, catalog)
+  const settled = await settleLogs(store, catalog, delays.ownLogs())
   if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
-  return { catalog, settings, producerIds, snapshots, quotas, coordinator, ledgers, topology, machineLog }
+  return { catalog, settings, producerIds, snapshots, quotas, coordinator, ledgers, topology, delays, machineLog }
 }
 
 function groupSettings(settings: BrokerSettings): GroupSettings {

@@ -7,18 +7,22 @@ import type { Decision, MachineLog } from '../log/machine.ts'
 import { logId, type LogId, type Store } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
+import type { Refusal } from './errors.ts'
 import { openChannel } from './queues/channel.ts'
 import { channelLimits } from './queues/channel-host.ts'
 import { DeadLetters } from './queues/dead-letter.ts'
+import { Delays } from './queues/delays.ts'
 import { ExchangeDesk } from './queues/exchange-desk.ts'
 import type { QueuePolicy } from './queues/facts.ts'
 import { Ledgers } from './queues/ledgers.ts'
 import { queueTypeOf } from './queues/queue-arguments.ts'
 import { compileQueue } from './queues/queue-arguments-policy.ts'
 import { QueueDesk } from './queues/queue-desk.ts'
+import type { QueuesPart } from './queues/parts.ts'
 import { Queues } from './queues/queues.ts'
 import { ReplyDesk } from './queues/reply-to.ts'
 import { Topology } from './queues/topology.ts'
+import type { TopicPolicy } from './settings/topic-policy.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { RoomLeft } from './streams/room-left.ts'
 import type { Topics } from './streams/topics.ts'
@@ -27,6 +31,7 @@ import type { Topics } from './streams/topics.ts'
 export interface QueueMachines {
   readonly ledgers: Ledgers
   readonly topology: Topology
+  readonly delays: Delays
 }
 
 export function queueMachines(world: World, catalog: Catalog): QueueMachines {
@@ -38,6 +43,7 @@ export function queueMachines(world: World, catalog: Catalog): QueueMachines {
       isQueueDurable: (vhost, name) => queue(vhost, name)?.durable === true,
       fraction: () => world.random.fraction(),
     }),
+    delays: new Delays(world),
   }
 }
 
@@ -77,7 +83,8 @@ export class QueueHouse {
       deadLettering: () => this.#deadLetters,
       used: (queue) => this.#desk.used(queue),
     })
-    this.#deadLetters = new DeadLetters({ world, router: topology, queues: this.#queues, ledgers, produceRefusal })
+    const queues = this.#startDelays(produceRefusal)
+    this.#deadLetters = new DeadLetters({ world, router: topology, queues, ledgers, produceRefusal })
     this.#desk = new QueueDesk({
       world,
       store,
@@ -91,7 +98,7 @@ export class QueueHouse {
     const channelHost = {
       world,
       router: topology,
-      queues: this.#queues,
+      queues,
       ledgers,
       replies,
       limits: channelLimits,
@@ -111,9 +118,36 @@ export class QueueHouse {
     this.#desk.start()
   }
 
+  /** Queues as those see them who publish: with what waits for its time. */
+  #startDelays(produceRefusal: () => Refusal | undefined): QueuesPart {
+    const { delays, topology } = this.#host
+    const find: QueuesPart['find'] = (vhost, name) => delays.find(vhost, name) ?? this.#queues.find(vhost, name)
+    delays.start({
+      ...this.#host,
+      policy: this.#host.catalog.policyOf(new Map()),
+      router: topology,
+      queues: { find },
+      deadLettering: () => this.#deadLetters,
+      produceRefusal,
+    })
+    topology.delayBy(delays)
+    return { find }
+  }
+
   /** A topic has other settings: its queue, if it is at work, goes by them. */
   configured(topic: Topic): void {
     if (this.#queues.seen(topic) !== undefined) this.#queues.find(topic.vhost, topic.name)
+  }
+
+  /** How long and how much of a topic is kept: policies may say less than a stream's own settings. */
+  retentionOf(topic: Topic): TopicPolicy {
+    if (topic.queue === undefined || queueTypeOf(topic.queue.arguments) !== 'stream') return topic.policy
+    const { maxAgeMs, lengthBytesMax } = policyOfQueue(this.#host.topology, topic)
+    return {
+      ...topic.policy,
+      retentionMs: least(topic.policy.retentionMs, maxAgeMs),
+      retentionBytes: least(topic.policy.retentionBytes, lengthBytesMax),
+    }
   }
 
   /** The queue over a topic is gone. */
@@ -126,11 +160,16 @@ export class QueueHouse {
   /** Nothing is under way any more. */
   async close(): Promise<void> {
     this.#desk.close()
+    await this.#host.delays.close()
     await this.#deadLetters.close()
     await this.#queues.close()
     await this.#host.ledgers.close()
   }
 }
+
+/** Of a setting, where -1 is no limit, and a policy's value the smaller. */
+const least = (setting: number, policy: number | undefined): number =>
+  policy === undefined ? setting : setting < 0 ? policy : Math.min(setting, policy)
 
 /** What goes with a deleted queue, in the same append. */
 export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic): readonly Decision[] {

@@ -185,14 +185,16 @@ export class QueueDesk {
 
   /** Why this client may not touch the queue: it is another's own. */
   mayUse(owner: Owner, topic: Topic): Refusal | undefined {
-    if (topic.queue?.exclusive !== true || this.#owners.get(topic.id) === owner) return undefined
+    // What only the broker knows (delayed messages) is no queue to clients.
+    if (topic.queue === undefined) return missingQueue(topic.vhost, topic.name)
+    if (!topic.queue.exclusive || this.#owners.get(topic.id) === owner) return undefined
     return locked(resourceName('queue', topic.vhost, topic.name))
   }
 
   /** As mayUse(), by name; what is not there is not locked. */
   mayTouch(vhost: string, owner: Owner, name: string): Refusal | undefined {
     const topic = this.#host.catalog.find(vhost, { name })
-    return topic === undefined ? undefined : this.mayUse(owner, topic)
+    return topic?.queue === undefined ? undefined : this.mayUse(owner, topic)
   }
 
   async #count(topic: Topic): Promise<QueueCount | Refusal> {

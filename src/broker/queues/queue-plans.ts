@@ -30,6 +30,8 @@ export function namedCall(call: DeclareQueueCall, random: Random): DeclareQueueC
       ? { ...call, name: `${reservedPrefix}gen-${random.bytes(16).toString('base64url')}` }
       : refuse('invalidArgument', `Cannot declare a server-named queue for type rabbit_${type}_queue`)
   }
+  // Names of the broker's own begin with it.
+  if (name.startsWith('\0')) return refuse('reservedName', `queue name '${name}' contains reserved prefix NUL`)
   if (name.startsWith(reservedPrefix))
     return refuse('reservedName', `queue name '${name}' contains reserved prefix 'amq.*'`)
   if (Buffer.byteLength(name) > nameBytesMax)

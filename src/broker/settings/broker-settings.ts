@@ -63,7 +63,7 @@ const diskRows: readonly BrokerSettingRow[] = [
     min: -1,
     byDefault: '-1',
     documentation:
-      'All topics under cleanup.policy=delete together keep at most this many bytes; the oldest segments go first. -1: no budget.',
+      'All topics together keep at most this many bytes; the oldest segments under cleanup.policy=delete go first. When what is only dropped once consumed passes it alone, producing is refused. -1: no budget.',
   },
   {
     name: 'log.retention.check.interval.ms',

@@ -143,3 +143,49 @@ test('after a restart logs are opened for retention without anybody asking for t
   world.clock.advance(1_000_000)
   await turns()
 })
+
+test('what waits to be consumed goes for no budget; when it passes it alone, producing is refused', async () => {
+  const { world, session, logOf, broker } = await bench(
+    { q: { 'cleanup.policy': 'consumed', 'retention.ms': '1' }, t: {} },
+    { 'retention.budget.bytes': '3500' },
+  )
+  await fill(session, world, logOf('t'), 't', 2)
+  await fill(session, world, logOf('q'), 'q', 3)
+  await round(world)
+  expect(logOf('t').start).toBe(2)
+  expect(logOf('q').start).toBe(0)
+  const produce = () => session.produce({ topic: { name: 't' }, partition: 0, batch: testBatch(world.clock), acks: 1 })
+  expect(await produce()).toMatchObject({ baseOffset: 2 })
+  await fill(session, world, logOf('q'), 'q', 1)
+  await round(world)
+  world.clock.advance(1001)
+  expect(await produce()).toMatchObject({ refused: 'storageFull', why: expect.stringContaining('wait to be consumed') })
+  expect(session.queues.storagePressure()).toContain('retention.budget.bytes=3500')
+  await session.deleteTopics([{ name: 'q' }])
+  await round(world)
+  world.clock.advance(1001)
+  expect(await produce()).toMatchObject({ baseOffset: 3 })
+  await broker.close()
+})
+
+test('a policy may have a stream keep less than its settings say', async () => {
+  const { world, session, store } = await bench({})
+  const stream = [{ name: 'x-queue-type', value: { type: 'text', value: Buffer.from('stream') } }] as const
+  const facts = { durable: true, exclusive: false, autoDelete: false, arguments: stream }
+  await session.queues.declareQueue({ name: 's', ...facts })
+  const log = [...store.logs.values()].at(-1)
+  if (log === undefined) throw new Error('no log')
+  await fill(session, world, log, 's', 3)
+  await round(world)
+  expect(log.start).toBe(0)
+  const policy = {
+    name: 'p',
+    pattern: '.',
+    appliesTo: 'streams',
+    priority: 0,
+    definition: { 'max-age': '3m' },
+  } as const
+  expect(await session.queues.setPolicy(policy, false)).toBe(true)
+  await round(world)
+  expect(log.start).toBe(1)
+})

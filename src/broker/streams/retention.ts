@@ -33,6 +33,8 @@ export interface RetentionHost {
   readonly partitions: Partitions
   readonly settings: BrokerSettings
   readonly roomLeft: RoomLeft
+  /** A topic's settings, and what policies say of it beside. */
+  policyOf(topic: Topic): TopicPolicy
 }
 
 export class Retention {
@@ -73,10 +75,11 @@ export class Retention {
   async #round(): Promise<void> {
     let opens = opensPerRound
     for (const topic of this.#host.catalog.all()) {
-      if (topic.policy.retentionMs < 0 && topic.policy.retentionBytes < 0) continue
+      const policy = this.#host.policyOf(topic)
+      if (policy.retentionMs < 0 && policy.retentionBytes < 0) continue
       for (let index = 0; index < topic.partitions; index++) {
         if (this.#isClosed) return
-        if (await this.#look(topic, index, opens > 0)) opens--
+        if (await this.#look(topic, policy, index, opens > 0)) opens--
       }
     }
     await this.#keepBudget()
@@ -92,7 +95,7 @@ export class Retention {
   }
 
   /** Drops what one partition need not keep; true when its log had to be opened for it. */
-  async #look(topic: Topic, index: number, mayOpen: boolean): Promise<boolean> {
+  async #look(topic: Topic, policy: TopicPolicy, index: number, mayOpen: boolean): Promise<boolean> {
     const partition = this.#host.partitions.seen(topic, index)
     let log = partition?.log
     const wasOpen = log !== undefined
@@ -104,7 +107,7 @@ export class Retention {
       log = opened
     }
     const kept = this.#host.partitions.of(topic, index)
-    if (!log.failed && kept !== undefined) await this.#trim({ partition: kept, log, policy: topic.policy })
+    if (!log.failed && kept !== undefined) await this.#trim({ partition: kept, log, policy })
     return !wasOpen
   }
 
@@ -141,30 +144,24 @@ export class Retention {
 
   async #keepBudget(): Promise<void> {
     const budget = this.#host.settings.number('retention.budget.bytes')
-    if (budget < 0) return
-    let over = this.#bytesOfAll() - budget
+    if (budget < 0) return this.#host.roomLeft.keepBudget(undefined)
+    const all = this.#host.catalog.all()
+    const kept = bytesOf(
+      all.filter((topic) => topic.policy.dropsConsumed),
+      this.#host,
+    )
+    this.#host.roomLeft.keepBudget(kept > budget ? { kept, budget } : undefined)
+    let over = kept + bytesOf(this.#budgeted(), this.#host) - budget
     if (over <= 0) return
-    const all = await this.#openAll()
-    for (const { kept, segment } of oldestFirst(all)) {
+    for (const { kept: one, segment } of oldestFirst(await this.#openAll())) {
       if (over <= 0 || this.#isClosed) break
-      const { log } = kept
+      const { log } = one
       const before = log.bytes
-      const count = log.segments().findIndex((one) => one.base === segment.base) + 1
-      await this.#drop(kept, count, 'budget')
+      const count = log.segments().findIndex((each) => each.base === segment.base) + 1
+      await this.#drop(one, count, 'budget')
       over -= before - log.bytes
     }
     if (over > 0) this.#host.world.trace.warn('retention budget still passed', { overBytes: over })
-  }
-
-  #bytesOfAll(): number {
-    let bytes = 0
-    for (const topic of this.#budgeted()) {
-      for (let index = 0; index < topic.partitions; index++) {
-        const log = this.#host.partitions.seen(topic, index)?.log
-        bytes += log?.bytes ?? this.#host.store.bytesOf(logId(topic.id, index))
-      }
-    }
-    return bytes
   }
 
   /** What is dropped when it was consumed is not dropped for anybody's want of room. */
@@ -185,6 +182,14 @@ export class Retention {
     }
     return all
   }
+}
+
+function bytesOf(topics: readonly Topic[], { partitions, store }: RetentionHost): number {
+  let bytes = 0
+  for (const topic of topics)
+    for (let index = 0; index < topic.partitions; index++)
+      bytes += partitions.seen(topic, index)?.log?.bytes ?? store.bytesOf(logId(topic.id, index))
+  return bytes
 }
 
 /** How many of the oldest segments hold nothing younger than the topic keeps. */

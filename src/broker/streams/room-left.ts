@@ -18,6 +18,7 @@ export class RoomLeft {
   #freeBytes = 0
   #produceRefusal: Refusal | undefined
   #createRefusal: Refusal | undefined
+  #overBudget: Refusal | undefined
   readonly #watchers = new Set<() => void>()
   #timer: Timer | undefined
 
@@ -48,9 +49,21 @@ export class RoomLeft {
     this.#askedAtMs = nowMs
     this.#freeBytes = this.#store.usage().freeBytes
     const before = this.#produceRefusal
-    this.#produceRefusal = this.#refusalBelow('disk.low.bytes', 'Nothing can be produced')
+    this.#produceRefusal = this.#refusalBelow('disk.low.bytes', 'Nothing can be produced') ?? this.#overBudget
     this.#createRefusal = this.#refusalBelow('disk.reserve.bytes', 'No topic can be made')
     if ((before === undefined) !== (this.#produceRefusal === undefined)) this.#clock.endOfTurn(() => this.#tell())
+  }
+
+  /** What is only dropped once consumed takes more than everything may; undefined: it does not. */
+  keepBudget(over: { readonly kept: number; readonly budget: number } | undefined): void {
+    const was = this.#overBudget
+    this.#overBudget =
+      over &&
+      refuse(
+        'storageFull',
+        `Nothing can be produced: ${over.kept} bytes wait to be consumed, more than retention.budget.bytes=${over.budget}. Consume or delete some.`,
+      )
+    if ((was === undefined) !== (over === undefined)) this.askAgain()
   }
 
   #refusalBelow(name: string, what: string): Refusal | undefined {
