@@ -195,6 +195,8 @@ export interface QueueConsumer {
   readonly priority: number
   readonly noAck: boolean
   readonly isExclusive: boolean
+  /** Most unsettled deliveries; 0: no limit of its own. */
+  readonly prefetch: number
   /** Of basic.consume: where to begin in a stream, filters. */
   readonly arguments: FieldTable
   /** Whether it may be given one more now: credit, flow, and room in its socket. */

@@ -62,6 +62,7 @@ export class QueueLog implements TrimmedLog {
   readonly #host: QueueLogHost
   readonly #topic: () => Topic
   readonly partition: Partition
+  /** 0: a stream, which has no ledger. */
   readonly #levelCount: number
   readonly #levels: (Level | undefined)[] = []
   /** Sealed in this turn. */
@@ -73,7 +74,8 @@ export class QueueLog implements TrimmedLog {
   /** Turns that wait for the log, in order. */
   #held: Turn[] = []
   #opening: Promise<Refusal | undefined> | undefined
-  #opened: { readonly log: Log; readonly ledger: LedgerPart; readonly reading: Reading } | undefined
+  #opened: { readonly log: Log; readonly ledger: LedgerPart | undefined } | undefined
+  #reading: Reading | undefined
   #stopWatching: (() => void) | undefined
   /** Handed to somebody else's append of this turn. */
   #lent: Turn | undefined
@@ -102,13 +104,18 @@ export class QueueLog implements TrimmedLog {
   }
 
   get ledger(): LedgerPart {
-    assert(this.#opened !== undefined, 'the queue is ready')
+    assert(this.#opened?.ledger !== undefined, 'the queue is ready, and has a ledger')
     return this.#opened.ledger
   }
 
+  /** A place to read at, held by the caller until he releases it. */
+  openReading(): Reading {
+    return new Reading(this.#tools.world, this.#tools.budget, this.log, this.#topic().name)
+  }
+
+  /** The place where the queue's own messages are read. */
   get reading(): Reading {
-    assert(this.#opened !== undefined, 'the queue is ready')
-    return this.#opened.reading
+    return (this.#reading ??= this.openReading())
   }
 
   get log(): Log {
@@ -152,11 +159,15 @@ export class QueueLog implements TrimmedLog {
     const { log } = this.partition
     assert(log !== undefined, 'a prepared partition has its log')
     const { id } = this.partition
-    const topic = this.#topic()
-    const ledger = this.#tools.ledgers.open({ log: id, number: 0 }, log.start, this.#levelCount, topic.isVolatile)
-    this.#opened = { log, ledger, reading: new Reading(this.#tools.world, this.#tools.budget, log, topic.name) }
-    ledger.onReplayed = () => this.#host.changed()
-    ledger.onFloorCommitted = () => this.closed()
+    const { isVolatile } = this.#topic()
+    const levels = this.#levelCount
+    const ledger =
+      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number: 0 }, log.start, levels, isVolatile)
+    this.#opened = { log, ledger }
+    if (ledger !== undefined) {
+      ledger.onReplayed = () => this.#host.changed()
+      ledger.onFloorCommitted = () => this.closed()
+    }
     this.#stopWatching = log.watch(() => this.#extend())
     this.#extend()
   }
@@ -165,8 +176,10 @@ export class QueueLog implements TrimmedLog {
     const opened = this.#opened
     if (opened === undefined || this.isGone) return
     const { log, ledger } = opened
-    if (log.committed > ledger.end) ledger.extend(log.committed)
-    if (log.start > ledger.floor) ledger.closeBelow(log.start, 'retention')
+    if (ledger !== undefined) {
+      if (log.committed > ledger.end) ledger.extend(log.committed)
+      if (log.start > ledger.floor) ledger.closeBelow(log.start, 'retention')
+    }
     this.#host.changed()
   }
 
@@ -308,7 +321,7 @@ export class QueueLog implements TrimmedLog {
   drop(): void {
     this.isGone = true
     this.#stopWatching?.()
-    this.#opened?.reading.release()
+    this.#reading?.release()
     const held = this.#held
     this.#held = []
     for (const turn of held) this.#settle(turn, 'stored')

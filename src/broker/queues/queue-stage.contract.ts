@@ -17,8 +17,8 @@ import { StubStore } from '../stub-store.contract.ts'
 import type { QueuePolicy } from './facts.ts'
 import { Ledgers } from './ledgers.ts'
 import type { DeadLettering, NewMessage, QueueConsumer, StoredMessage } from './parts.ts'
-import type { Queue } from './queue.ts'
-import { Queues } from './queues.ts'
+import { Queue } from './queue.ts'
+import { Queues, type AnyQueue } from './queues.ts'
 
 export const plainPolicy: QueuePolicy = {
   type: 'classic',
@@ -117,6 +117,12 @@ export class QueueStage {
 
   /** A new queue, or the one there is. */
   async queue(name: string, policy: Partial<QueuePolicy> = {}): Promise<Queue> {
+    const queue = await this.anyQueue(name, policy)
+    if (!(queue instanceof Queue)) throw new Error('that is a stream')
+    return queue
+  }
+
+  async anyQueue(name: string, policy: Partial<QueuePolicy> = {}): Promise<AnyQueue> {
     const { store } = this
     if (!this.policies.has(name)) {
       this.policies.set(name, { ...plainPolicy, ...policy })
@@ -157,7 +163,7 @@ export function testMessage(body: string | Buffer, properties: Properties = {}):
 }
 
 /** Publishes and waits for the outcome. */
-export async function publish(queue: Queue, ...bodies: (string | NewMessage)[]): Promise<Receipt['state']> {
+export async function publish(queue: AnyQueue, ...bodies: (string | NewMessage)[]): Promise<Receipt['state']> {
   let state: Receipt['state'] = 'stored'
   const receipts = bodies.map((body) => queue.add(typeof body === 'string' ? testMessage(body) : body))
   for (const receipt of receipts) {
@@ -182,18 +188,22 @@ export class TestConsumer implements QueueConsumer {
   readonly noAck: boolean
   readonly isExclusive: boolean
   readonly arguments: QueueConsumer['arguments']
+  readonly prefetch: number
   credit: number
   readonly got: Kept[] = []
   readonly cancels: CancelReason[] = []
 
   constructor(
-    options: Partial<Pick<TestConsumer, 'tag' | 'priority' | 'noAck' | 'isExclusive' | 'arguments' | 'credit'>> = {},
+    options: Partial<
+      Pick<TestConsumer, 'tag' | 'priority' | 'noAck' | 'isExclusive' | 'arguments' | 'prefetch' | 'credit'>
+    > = {},
   ) {
     this.tag = options.tag ?? 'tag'
     this.priority = options.priority ?? 0
     this.noAck = options.noAck ?? false
     this.isExclusive = options.isExclusive ?? false
     this.arguments = options.arguments ?? []
+    this.prefetch = options.prefetch ?? 0
     this.credit = options.credit ?? Infinity
   }
 
@@ -216,7 +226,7 @@ export class TestConsumer implements QueueConsumer {
 }
 
 /** A consumer of the queue, started. */
-export function consume(queue: Queue, options: ConstructorParameters<typeof TestConsumer>[0] = {}): TestConsumer {
+export function consume(queue: AnyQueue, options: ConstructorParameters<typeof TestConsumer>[0] = {}): TestConsumer {
   const consumer = new TestConsumer(options)
   const refused = queue.consume(consumer)
   if (refused !== undefined) throw new Error(refused.why)

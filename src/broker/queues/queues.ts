@@ -14,6 +14,7 @@ import { MessageWriter } from './message.ts'
 import type { DeadLettering, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
 import { Trimming } from './queue-trimming.ts'
+import { StreamQueue } from './queue-stream.ts'
 import { QueueTurns } from './queue-turns.ts'
 import { ReadingBudget } from './reading.ts'
 
@@ -34,10 +35,12 @@ export interface QueueHost {
 /** Buffers of batches that are kept for the batches to come. */
 const spareBytesMax = 8 * MiB
 
+export type AnyQueue = Queue | StreamQueue
+
 export class Queues implements QueuesPart {
   readonly #host: QueueHost
   readonly #rooms: QueueRooms
-  readonly #byId = new Map<TopicId, Queue>()
+  readonly #byId = new Map<TopicId, AnyQueue>()
 
   constructor(host: QueueHost) {
     this.#host = host
@@ -58,22 +61,26 @@ export class Queues implements QueuesPart {
     }
   }
 
-  find(vhost: string, name: string): Queue | undefined {
+  find(vhost: string, name: string): AnyQueue | undefined {
     const topic = this.#host.queueTopic(vhost, name)
     if (topic === undefined) return undefined
     let queue = this.#byId.get(topic.id)
-    if (queue === undefined) this.#byId.set(topic.id, (queue = new Queue(this.#rooms, topic)))
+    if (queue === undefined) {
+      const { type } = this.#host.policyOf(topic)
+      queue = type === 'stream' ? new StreamQueue(this.#rooms, topic) : new Queue(this.#rooms, topic)
+      this.#byId.set(topic.id, queue)
+    }
     // Its settings may have changed.
     queue.topic = topic
     return queue
   }
 
   /** As find(), but only when it was asked for before. */
-  seen(topic: Topic): Queue | undefined {
+  seen(topic: Topic): AnyQueue | undefined {
     return this.#byId.get(topic.id)
   }
 
-  all(): IterableIterator<Queue> {
+  all(): IterableIterator<AnyQueue> {
     return this.#byId.values()
   }
 

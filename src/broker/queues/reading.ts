@@ -170,6 +170,12 @@ export class Reading {
     readForeign(cursor, window.timestampMs(cursor.timestampDeltaMs), this.#topic, message)
   }
 
+  /** Where the batch begins that holds what was sought. */
+  get batchBase(): number {
+    assert(this.#current !== undefined, 'a message was sought')
+    return this.#current.base
+  }
+
   /** The time of the message that fill() would give, ms. */
   timestampMs(offset: number): number {
     const window = this.#current
