@@ -3,7 +3,7 @@
 // Does not know: what is asked.
 
 import { isAbsolute, resolve } from 'node:path'
-import { adminSocketPath } from '../server/admin-socket.ts'
+import { adminSocketPath, socketPathBytesMax } from '../server/admin-socket.ts'
 import { AdminUnreachable, askAdmin } from '../server/node-admin.ts'
 import { usage } from './command.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
@@ -22,6 +22,10 @@ export async function ask(flags: AdminFlags, method: string, path: string, body?
   endQuietlyOnClosedPipe()
   const folder = isAbsolute(flags.data) ? flags.data : resolve(flags.data)
   const socket = adminSocketPath(folder)
+  if (Buffer.byteLength(socket) > socketPathBytesMax) {
+    const what = `longer than the path of a socket file may be (${socketPathBytesMax} bytes)`
+    throw new CommandFailure(`${socket} is ${what}: use a data folder with a shorter path`, exitCodes.unreachable)
+  }
   const answer = await askAdmin(socket, method, path, body).catch((error: unknown) => {
     if (!(error instanceof AdminUnreachable)) throw error
     throw new CommandFailure(
@@ -38,12 +42,12 @@ function reasonOf(body: unknown): string {
   return typeof reason === 'string' ? reason : 'the broker gave no reason'
 }
 
-/** `key=value` arguments of queues and exchanges: numbers and true/false as such, everything else as text. */
-export function argumentsOf(texts: readonly string[] = []): Record<string, unknown> {
+/** The `key=value` pairs of a repeatable option: numbers and true/false as such, everything else as text. */
+export function argumentsOf(option: string, texts: readonly string[] = []): Record<string, unknown> {
   const table: Record<string, unknown> = {}
   for (const text of texts) {
     const cut = text.indexOf('=')
-    if (cut <= 0) throw usage(`--argument: ${JSON.stringify(text)} is not key=value`)
+    if (cut <= 0) throw usage(`${option}: ${JSON.stringify(text)} is not key=value`)
     table[text.slice(0, cut)] = valueOf(text.slice(cut + 1))
   }
   return table

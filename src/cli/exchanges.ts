@@ -54,7 +54,7 @@ export async function declareExchange(name: string, flags: DeclareExchangeFlags)
     durable: flags.transient !== true,
     auto_delete: flags.autoDelete === true,
     internal: flags.internal === true,
-    arguments: argumentsOf(flags.argument),
+    arguments: argumentsOf('--argument', flags.argument),
   })
   if (flags.json === true) return sayJson({ name, declared: true })
   await say(`Declared exchange ${plainText(name)}.\n`)
@@ -73,10 +73,11 @@ export async function deleteExchanges(
 
 export async function listBindings(flags: AdminFlags): Promise<void> {
   const bindings = (await ask(flags, 'GET', apiPath('bindings', vhost))) as readonly BindingJson[]
-  if (flags.json === true) return sayJson(bindings)
+  const sorted = bindings.toSorted((one, other) => (orderOf(one) < orderOf(other) ? -1 : 1))
+  if (flags.json === true) return sayJson(sorted)
   if (bindings.length === 0)
     return say('There are no bindings. Make one: odradek bindings add EXCHANGE QUEUE --key KEY\n')
-  const rows = bindings.map((binding) => [
+  const rows = sorted.map((binding) => [
     binding.source === '' ? defaultName : binding.source,
     binding.destination,
     binding.destination_type,
@@ -85,6 +86,9 @@ export async function listBindings(flags: AdminFlags): Promise<void> {
   ])
   await say(table(['EXCHANGE', 'TO', 'KIND', 'KEY', 'ARGUMENTS'], rows))
 }
+
+const orderOf = ({ source, destination, routing_key: key }: BindingJson): string =>
+  [source, destination, key].join('\0')
 
 export interface BindingFlags extends AdminFlags {
   readonly key?: string
@@ -96,18 +100,22 @@ const between = (source: string, destination: string, flags: BindingFlags): stri
   apiPath('bindings', vhost, 'e', source, flags.toExchange === true ? 'e' : 'q', destination)
 
 export async function addBinding(source: string, destination: string, flags: BindingFlags): Promise<void> {
-  const body = { routing_key: flags.key ?? '', arguments: argumentsOf(flags.argument) }
+  const body = { routing_key: flags.key ?? '', arguments: argumentsOf('--argument', flags.argument) }
   await ask(flags, 'POST', between(source, destination, flags), body)
   if (flags.json === true) return sayJson({ source, destination, bound: true })
   await say(`Bound ${plainText(destination)} to ${plainText(source)}.\n`)
 }
 
+/** Arguments are the same in any order. */
+const inOrder = (table: Readonly<Record<string, unknown>>): string =>
+  JSON.stringify(Object.entries(table).sort(([one], [other]) => (one < other ? -1 : 1)))
+
 export async function removeBinding(source: string, destination: string, flags: BindingFlags): Promise<void> {
   const path = between(source, destination, flags)
   const there = (await ask(flags, 'GET', path)) as readonly BindingJson[]
-  const wanted = JSON.stringify(argumentsOf(flags.argument))
+  const wanted = inOrder(argumentsOf('--argument', flags.argument))
   const found = there.filter(
-    (binding) => binding.routing_key === (flags.key ?? '') && JSON.stringify(binding.arguments) === wanted,
+    (binding) => binding.routing_key === (flags.key ?? '') && inOrder(binding.arguments) === wanted,
   )
   const [binding] = found
   if (binding === undefined)

@@ -1,4 +1,4 @@
-// The part of the command line that is about queues: queues, exchanges, bindings.
+// The part of the command line that is about queues: queues, exchanges, bindings, policies.
 // Promises: commands are loaded when they run.
 // Does not know: what the commands do.
 
@@ -27,6 +27,7 @@ export function addQueueCommands(program: Command, dataFolder: string): void {
   addQueues(program, dataFolder)
   addExchanges(program, dataFolder)
   addBindings(program, dataFolder)
+  addPolicies(program, dataFolder)
 }
 
 function addQueues(program: Command, dataFolder: string): void {
@@ -95,5 +96,21 @@ function addBindings(program: Command, dataFolder: string): void {
   )
   between('remove', 'take a binding away').action(async (source, destination, flags) =>
     (await import('./exchanges.ts')).removeBinding(source, destination, flags),
+  )
+}
+
+function addPolicies(program: Command, dataFolder: string): void {
+  const command = program.command('policies').description('list, set and delete policies for queues and exchanges')
+  const policies = { command, dataFolder }
+  const kinds = (name: string, description: string): Command =>
+    adminCommand(policies, name, description).option('--operator', "the operators' policies, which limit the others")
+  kinds('list', 'all policies').action(async (flags) => (await import('./policies.ts')).listPolicies(flags))
+  kinds('set <policy> <pattern>', 'make or change a policy for all names that match a regular expression')
+    .option('--set <key=value>', 'a setting, for example message-ttl=60000; repeatable', collect)
+    .option('--apply-to <kind>', 'all, queues, classic_queues, quorum_queues, streams or exchanges', 'all')
+    .option('--priority <n>', 'of several that match the highest counts', '0')
+    .action(async (name, pattern, flags) => (await import('./policies.ts')).setPolicy(name, pattern, flags))
+  kinds('delete <policy...>', 'delete policies').action(async (names, flags) =>
+    (await import('./policies.ts')).deletePolicies(names, flags),
   )
 }

@@ -4,8 +4,9 @@
 
 import { apiPath, argumentsOf, ask, type AdminFlags } from './admin.ts'
 import { pairs, wholeNumber } from './command.ts'
-import { readStdin } from './stdin.ts'
+import { CommandFailure, exitCodes } from './exit.ts'
 import { say, sayJson } from './output.ts'
+import { readStdin } from './stdin.ts'
 import { bytesText, plainText, table } from './table.ts'
 
 interface QueueJson {
@@ -16,6 +17,7 @@ interface QueueJson {
   readonly exclusive: boolean
   readonly arguments: Readonly<Record<string, unknown>>
   readonly policy: string | null
+  readonly operator_policy: string | null
   readonly messages_ready: number | null
   readonly messages_unacknowledged: number
   readonly message_bytes: number
@@ -58,6 +60,7 @@ export async function describeQueue(name: string, flags: AdminFlags): Promise<vo
   const settings = Object.entries(queue.arguments).map(([key, value]) => [key, JSON.stringify(value)])
   if (settings.length > 0) await say(table(['ARGUMENT', 'VALUE'], settings))
   if (queue.policy !== null) await say(`policy: ${plainText(queue.policy)}\n`)
+  if (queue.operator_policy !== null) await say(`operator policy: ${plainText(queue.operator_policy)}\n`)
 }
 
 export interface DeclareQueueFlags extends AdminFlags {
@@ -68,7 +71,7 @@ export interface DeclareQueueFlags extends AdminFlags {
 }
 
 export async function declareQueue(name: string, flags: DeclareQueueFlags): Promise<void> {
-  const table = argumentsOf(flags.argument)
+  const table = argumentsOf('--argument', flags.argument)
   if (flags.type !== undefined) table['x-queue-type'] = flags.type
   await ask(flags, 'PUT', queuePath(name), {
     durable: flags.transient !== true,
@@ -146,7 +149,7 @@ export async function publish(routingKey: string, flags: PublishFlags): Promise<
   const properties: Record<string, unknown> = { delivery_mode: 2 }
   for (const [key, value] of pairs('--property', flags.property))
     properties[key] = wholeProperties.has(key) ? wholeNumber(`--property ${key}`, value) : value
-  const headers = argumentsOf(flags.header)
+  const headers = argumentsOf('--header', flags.header)
   if (Object.keys(headers).length > 0) properties.headers = headers
   const payload = flags.body === undefined ? await readStdin() : Buffer.from(flags.body)
   const exchange = flags.exchange ?? 'amq.default'
@@ -156,8 +159,13 @@ export async function publish(routingKey: string, flags: PublishFlags): Promise<
     payload: payload.toString('base64'),
     payload_encoding: 'base64',
   })) as { readonly routed: boolean }
-  if (flags.json === true) return sayJson(answer)
-  await say(
-    answer.routed ? `Published ${payload.length} bytes.\n` : 'No queue took the message: nothing is bound for it.\n',
-  )
+  if (flags.json === true) await sayJson(answer)
+  // A script must not go on as if it had been stored.
+  if (!answer.routed) throw new CommandFailure(nobodyTook(routingKey, flags.exchange), exitCodes.notFound)
+  if (flags.json !== true) await say(`Published ${payload.length} bytes.\n`)
 }
+
+const nobodyTook = (key: string, exchange: string | undefined): string =>
+  exchange === undefined
+    ? `no queue took the message: there is no queue ${key}; odradek queues list shows those there are`
+    : `no queue took the message: nothing is bound to ${exchange} for ${JSON.stringify(key)}; odradek bindings list shows what is`

@@ -9,8 +9,8 @@ import { listenHttp, type HttpListener } from './node-http.ts'
 
 export const adminSocketPath = (dataPath: string): string => `${dataPath}/odradek.sock`
 
-/** The kernel's limit of a socket file's path (sun_path, with its end). */
-const socketPathBytesMax = 107
+/** The kernel's limit of a socket file's path (sun_path, without its end). */
+export const socketPathBytesMax = 107
 
 export async function openAdminSocket(
   world: World,

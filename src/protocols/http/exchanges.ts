@@ -193,6 +193,10 @@ const setPolicy =
 const deletePolicy =
   (isOperators: boolean) =>
   async ({ session, parts }: Asked): Promise<HttpResponse> => {
+    const policies = session.queues.listPolicies()
+    if (isRefusal(policies)) return refused(policies)
+    if (!policies.some((one) => one.name === parts.name && one.isOperators === isOperators))
+      return failed(404, 'Object Not Found', `${isOperators ? 'operator policy' : 'policy'} '${parts.name}' not found`)
     const outcome = await session.queues.deletePolicy(parts.name, isOperators)
     return isRefusal(outcome) ? refused(outcome) : done(204)
   }
