@@ -130,6 +130,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
       state.coordinator.close()
       await retention.close()
       await queues.close()
+      await topics.settled()
       await partitions.close()
       machineLog.close()
     },

@@ -35,9 +35,14 @@ export class TopicIndex<Topic extends Indexed> {
   }
 
   find(vhost: string, topic: TopicRef): Topic | undefined {
-    if ('name' in topic) return this.#byName.get(vhost)?.get(topic.name)
+    if ('name' in topic) return this.named(vhost, topic.name)
     const found = this.#byId.get(topic.id)
     return found?.vhost === vhost ? found : undefined
+  }
+
+  /** As find(), for each message: without an object for the question. */
+  named(vhost: string, name: string): Topic | undefined {
+    return this.#byName.get(vhost)?.get(name)
   }
 
   byId(id: TopicId): Topic | undefined {

@@ -105,6 +105,11 @@ export class Catalog implements Machine, TopicDirectory {
     return this.#state.topics.find(vhost, topic) ?? this.#volatile.find(vhost, topic)
   }
 
+  /** As find(), for each message. */
+  named(vhost: string, name: string): Topic | undefined {
+    return this.#state.topics.named(vhost, name) ?? this.#volatile.named(vhost, name)
+  }
+
   byId(id: TopicId): Topic | undefined {
     return this.#state.topics.byId(id) ?? this.#volatile.byId(id)
   }

@@ -35,7 +35,7 @@ export interface QueueMachines {
 }
 
 export function queueMachines(world: World, catalog: Catalog): QueueMachines {
-  const queue = (vhost: string, name: string) => catalog.find(vhost, { name })?.queue
+  const queue = (vhost: string, name: string) => catalog.named(vhost, name)?.queue
   return {
     ledgers: new Ledgers(world),
     topology: new Topology({
@@ -76,7 +76,7 @@ export class QueueHouse {
       partitions: host.partitions,
       ledgers,
       queueTopic: (vhost, name) => {
-        const topic = catalog.find(vhost, { name })
+        const topic = catalog.named(vhost, name)
         return topic?.queue === undefined ? undefined : topic
       },
       policyOf,
@@ -89,7 +89,11 @@ export class QueueHouse {
       world,
       store,
       catalog,
-      topics: host.topics,
+      topics: {
+        createQueue: (wanted) => host.topics.createQueue(wanted),
+        setQueue: (topic, queue) => host.topics.setQueue(topic, queue),
+        delete: (topic) => host.topics.delete(topic, true),
+      },
       queues: this.#queues,
       replies,
       policyOf,

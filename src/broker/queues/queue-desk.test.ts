@@ -186,6 +186,7 @@ test('an exclusive queue is nobody else’s, and gone when its client is', async
   const logs = store.list().length
   await one.queues.close()
   expect(await other.queues.checkQueue('q')).toEqual(missing)
+  await turns()
   expect(store.list().length).toBe(logs - 1)
   expect(other.queues.listBindings()).toEqual([])
   expect(await other.queues.declareQueue(queue('q', { exclusive: true }))).toMatchObject({ name: 'q' })
@@ -197,6 +198,7 @@ test('an exclusive queue that is being made when its client leaves does not stay
   const declared = one.queues.declareQueue(queue('q', { exclusive: true }))
   await one.queues.close()
   await declared
+  await turns()
   expect(await other.queues.checkQueue('q')).toEqual(missing)
   expect(store.list().length).toBe(before)
 })
@@ -519,6 +521,7 @@ test('a deletion is queue, ledger and bindings in one append: all of it or nothi
   made.store.failing = { delete: new Error('the process ends here') }
   const logs = made.store.list().length
   await made.one.queues.deleteQueue('q', always)
+  await turns()
   await made.again()
   expect(await made.one.queues.checkQueue('q')).toEqual(missing)
   expect(made.one.queues.listBindings()).toEqual([])

@@ -64,6 +64,8 @@ export class Topics {
   readonly #host: TopicsHost
   /** Names being made or unmade: whoever wants one waits. */
   readonly #busy = new Map<string, Promise<unknown>>()
+  /** Logs of deleted topics that are being removed. */
+  readonly #removals = new Set<Promise<void>>()
 
   constructor(host: TopicsHost) {
     this.#host = host
@@ -289,13 +291,16 @@ export class Topics {
     }
   }
 
-  /** Undefined: deleted. The record first: from then on the topic is not there, whatever becomes of its files. */
-  async delete(topic: Topic): Promise<Refusal | undefined> {
+  /**
+   * Undefined: deleted. The record first: from then on the topic is not there, whatever becomes of its files. Who does
+   * not wait for those (`leavesLogs`) is answered one sync earlier; settled() waits for all.
+   */
+  async delete(topic: Topic, leavesLogs = false): Promise<Refusal | undefined> {
     for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
     const { catalog, machineLog } = this.#host
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
-    return this.#whileBusy(topic.vhost, [topic.name], async () => {
+    const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
       try {
         if (now.isVolatile) await this.#forgetVolatile(now)
         else
@@ -306,9 +311,19 @@ export class Topics {
       } catch (error) {
         return refusalOf(error, 'The topic could not be deleted')
       }
-      await this.#removeLogs(now)
+      this.#host.dropped(now)
       return undefined
     })
+    if (failed !== undefined) return failed
+    const removed = this.#removeLogs(now).finally(() => this.#removals.delete(removed))
+    this.#removals.add(removed)
+    if (!leavesLogs) await removed
+    return undefined
+  }
+
+  /** Resolves when nothing of what was deleted is left to remove. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#removals)
   }
 
   /** Nothing that was kept has to say that it is gone; only what goes along (an exchange that was its own) may. */
@@ -323,7 +338,6 @@ export class Topics {
 
   async #removeLogs(topic: Topic): Promise<void> {
     const { store, partitions, snapshots, world } = this.#host
-    this.#host.dropped(topic)
     partitions.drop(topic.id)
     try {
       await store.delete(logsOf(topic.id, 0, topic.partitions))
