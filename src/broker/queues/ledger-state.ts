@@ -37,6 +37,8 @@ export class LedgerDetail {
 export class LedgerState {
   /** All below is closed. */
   floor = 0
+  /** The floor as it is committed. */
+  committedFloor = 0
   /** Of two marks that of the higher generation counts; of two of one generation the higher. */
   generation = 0
   /** Everything handed out lies below it. */
@@ -139,7 +141,7 @@ export class LedgerState {
 
   // --- reading records ----------------------------------------------------------------------------------------------
 
-  /** Merges a record, a change or a piece of a snapshot. Keeps nothing of the bytes. */
+  /** Merges a committed record, a change or a piece of a snapshot. Keeps nothing of the bytes. */
   merge(record: Buffer): void {
     reader.open(record)
     if (reader.byte() !== ledgerRecordVersion) throw new CorruptLog('a ledger record of a version not known here')
@@ -154,6 +156,7 @@ export class LedgerState {
     if ((flags & sections.expiries) !== 0) this.#mergeExpiries()
     if ((flags & sections.bitmap) !== 0) this.#mergeBitmap()
     if (!reader.isAtEnd) throw new CorruptLog('a ledger record goes on behind its end')
+    this.committedFloor = this.floor
   }
 
   #mergeClosed(base: number): void {

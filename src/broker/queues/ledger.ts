@@ -16,6 +16,16 @@ const markStep = 4096
 /** notedEnd is written at least this often. */
 const notedStep = 4096
 
+/** What a ledger is opened with. */
+export interface LedgerFacts {
+  readonly id: LedgerId
+  readonly key: Buffer
+  readonly name: string
+  readonly start: number
+  readonly levels: number
+  readonly isVolatile: boolean
+}
+
 /** Who writes what ledgers have to write. */
 export interface LedgerHost {
   /** There is something to be written at the end of this turn. */
@@ -27,11 +37,13 @@ export interface LedgerHost {
 
 export class Ledger implements LedgerPart, LedgerSets {
   readonly id: LedgerId
+  /** Its key, and that as text of a character a byte. */
+  readonly key: Buffer
+  readonly name: string
   readonly isVolatile: boolean
   readonly start: number
   state: LedgerState
   end: number
-  committedFloor: number
   onFloorCommitted: (() => void) | undefined
   onReplayed: (() => void) | undefined
   /** Acquired offsets that appends under way close. */
@@ -55,15 +67,17 @@ export class Ledger implements LedgerPart, LedgerSets {
 
   readonly #changes = new LedgerChanges()
 
-  constructor(host: LedgerHost, id: LedgerId, state: LedgerState, start: number, levels: number, isVolatile: boolean) {
+  constructor(host: LedgerHost, facts: LedgerFacts, state: LedgerState) {
+    const { id, key, name, start, levels, isVolatile } = facts
     this.#host = host
     this.id = id
+    this.key = key
+    this.name = name
     this.state = state
     this.start = start
     this.isVolatile = isVolatile
     this.#levels = levels
     this.#closed = state.detailed().closed
-    this.committedFloor = state.floor
     this.end = Math.max(state.floor, this.#closed.ceiling)
     this.#next = state.floor
     this.#handedOutBefore = state.mark
@@ -73,6 +87,10 @@ export class Ledger implements LedgerPart, LedgerSets {
 
   get floor(): number {
     return this.state.floor
+  }
+
+  get committedFloor(): number {
+    return this.state.committedFloor
   }
 
   get closed(): OffsetSet {
@@ -241,13 +259,14 @@ export class Ledger implements LedgerPart, LedgerSets {
   closeReady(below: number, reason: ClosedReason): number {
     const limit = Math.min(below, this.end)
     let count = 0
-    let at = this.state.floor
-    while (at < limit) {
+    // Only what is ready is written as closed here: what is closed already may be part of an append that is refused yet.
+    let at = this.nextReady(this.state.floor)
+    while (at !== undefined && at < limit) {
       const held = this.acquiredSet.firstAtOrAfter(at)
-      const to = held === noOffset ? limit : Math.min(held, limit)
-      if (to > at) count += this.#closeRange(at, to)
-      at = this.acquiredSet.firstMissingAtOrAfter(to)
-      if (to === limit) break
+      const closed = this.#closed.firstAtOrAfter(at)
+      const to = Math.min(limit, held === noOffset ? limit : held, closed === noOffset ? limit : closed)
+      count += this.#closeRange(at, to)
+      at = this.nextReady(to)
     }
     if (count > 0) this.#host.closed(reason, count)
     return count
@@ -362,7 +381,6 @@ export class Ledger implements LedgerPart, LedgerSets {
     this.end = Math.max(known, this.#closed.ceiling)
     this.acquiredSet.removeRange(0, state.floor)
     for (const [from, to] of this.#closed.ranges()) this.acquiredSet.removeRange(from, to)
-    this.committedFloor = Math.min(this.committedFloor, state.floor)
     this.#notedWritten = state.notedEnd
     this.#changes.hasMark = false
     this.#findReturned(before)

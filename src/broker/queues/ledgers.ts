@@ -28,6 +28,7 @@ function keyOf({ log, number }: LedgerId): Buffer {
 /** What appends of one turn carry of one ledger. */
 interface Written {
   readonly ledger: Ledger
+  readonly state: LedgerState
   readonly floor: number
 }
 
@@ -40,7 +41,6 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** What is durable of each, by its key as text of a character a byte. */
   readonly #states = new Map<string, LedgerState>()
   readonly #open = new Map<string, Ledger>()
-  readonly #keys = new Map<Ledger, Buffer>()
   /** Those that have something to write at the end of this turn. */
   #changed: Ledger[] = []
   #isScheduled = false
@@ -119,9 +119,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       state = newState(start)
       if (!isVolatile) this.#states.set(name, state)
     }
-    const ledger = new Ledger(this, id, state, start, levels, isVolatile)
+    const ledger = new Ledger(this, { id, key, name, start, levels, isVolatile }, state)
     this.#open.set(name, ledger)
-    this.#keys.set(ledger, key)
     if (isNew) ledger.writeStart()
     return ledger
   }
@@ -135,7 +134,6 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     if (ledger.settleMark()) this.changed(ledger)
     this.#write(this.#machineLog?.ready === true ? [ledger] : [])
     this.#open.delete(name)
-    this.#keys.delete(ledger)
     ledger.state.compact()
   }
 
@@ -145,7 +143,6 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const ledger = this.#open.get(name)
     if (ledger !== undefined) {
       this.#open.delete(name)
-      this.#keys.delete(ledger)
       ledger.forgetChanges()
     }
     this.#lastKey = ''
@@ -182,14 +179,13 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** In an append of its own, at once: closings of this turn may belong to an append that is still to come. */
   markRaised(ledger: Ledger): void {
     const machineLog = this.#machineLog
-    const key = this.#keys.get(ledger)
-    if (machineLog === undefined || key === undefined || !machineLog.ready) {
+    if (machineLog?.ready !== true) {
       this.changed(ledger)
       return
     }
     this.#writer.reset()
     ledger.writeMark(this.#writer)
-    machineLog.append(this, [{ key, value: this.#writer.slice(0, this.#writer.at) }]).catch(() => undefined)
+    machineLog.append(this, [{ key: ledger.key, value: this.#writer.slice(0, this.#writer.at) }]).catch(() => undefined)
   }
 
   closed(reason: ClosedReason, count: number): void {
@@ -248,9 +244,13 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const writer = this.#writer
     writer.reset()
     const write = (ledger: Ledger, closing: readonly number[] | undefined): void => {
-      written.push({ ledger, floor: ledger.floor })
-      if (ledger.isVolatile || !this.#keys.has(ledger)) ledger.forgetChanges()
+      // Released or forgotten meanwhile: what it had to write is written.
+      if (this.#open.get(ledger.name) !== ledger) return
+      if (ledger.isVolatile) ledger.forgetChanges()
       else if (ledger.hasChanges || closing !== undefined) ledger.writeChanges(writer, closing)
+      // Without a record its floor may still be on the way in an earlier append.
+      else return
+      written.push({ ledger, state: ledger.state, floor: ledger.floor })
       ends.push(writer.at)
     }
     for (const ledger of listed) write(ledger, undefined)
@@ -258,8 +258,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const records: MachineRecord[] = []
     let from = 0
     for (const [at, { ledger }] of written.entries()) {
-      const key = this.#keys.get(ledger)
-      if (key !== undefined && ends[at] > from) records.push({ key, value: writer.slice(from, ends[at]) })
+      if (ends[at] > from) records.push({ key: ledger.key, value: writer.slice(from, ends[at]) })
       from = ends[at]
     }
     if (records.length === 0 && alongside.length === 0) {
@@ -270,10 +269,12 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   }
 
   #committed(written: readonly Written[]): void {
-    for (const { ledger, floor } of written) {
-      if (floor <= ledger.committedFloor || floor > ledger.floor) continue
-      ledger.committedFloor = floor
-      ledger.onFloorCommitted?.()
+    for (const { ledger, state, floor } of written) {
+      // After a replay the state is another.
+      if (floor <= state.committedFloor || floor > state.floor) continue
+      state.committedFloor = floor
+      const open = this.#open.get(ledger.name)
+      if (open?.state === state) open.onFloorCommitted?.()
     }
   }
 
