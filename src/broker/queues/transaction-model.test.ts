@@ -57,13 +57,25 @@ class Run {
   /** What must be in each queue, without order. */
   model: Record<Name, Set<string>> = { work: new Set(), other: new Set(), dead: new Set() }
   made = 0
+  /** Of the broker that lives now. */
+  #life: { isOver: boolean } = { isOver: false }
 
   constructor(store: StubStore) {
     this.store = store
   }
 
   async open(): Promise<void> {
-    this.broker = await openBroker(this.world, this.store, {})
+    // A broker that crashed does nothing more, though its timers still run here.
+    const life = (this.#life = { isOver: false })
+    const { store } = this
+    const lived = new Proxy(store, {
+      get: (_, name: keyof StubStore) => {
+        if (life.isOver) return () => new Promise<void>(() => undefined)
+        const value: unknown = store[name]
+        return typeof value === 'function' ? (value.bind(store) as unknown) : value
+      },
+    })
+    this.broker = await openBroker(this.world, lived, {})
     this.session = this.broker.session(testIdentity)
     for (const name of names) {
       const to = { 'x-dead-letter-exchange': textField(''), 'x-dead-letter-routing-key': textField('dead') }
@@ -140,13 +152,13 @@ class Run {
     const committed = channel.commit()
     // Until the append is made, and not beyond.
     for (let turn = 0; turn < 20 && this.store.pending === 0; turn++) await turns(1)
-    const isNothing = this.store.pending === 0
     if (outcome === 'close and commit') channel.close()
     if (outcome === 'crash') {
+      this.#life.isOver = true
       this.store.crash()
       this.store.manual = false
       await this.open()
-      return isNothing
+      return false
     }
     this.store.manual = false
     if (outcome === 'fail io' || outcome === 'fail full') this.store.fail(outcome === 'fail io' ? 'io' : 'full')
