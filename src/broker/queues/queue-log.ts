@@ -177,7 +177,8 @@ export class QueueLog implements TrimmedLog {
     if (opened === undefined || this.isGone) return
     const { log, ledger } = opened
     if (ledger !== undefined) {
-      if (log.committed > ledger.end) ledger.extend(log.committed)
+      // Also when it knows: what is there when it is opened may have been handed out, what comes later was not.
+      ledger.extend(log.committed)
       if (log.start > ledger.floor) ledger.closeBelow(log.start, 'retention')
     }
     this.#host.changed()

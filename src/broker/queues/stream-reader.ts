@@ -22,10 +22,13 @@ export function streamStartOf(args: FieldTable, queue: string, vhost: string, no
   if (said === undefined) return { at: 'next' }
   const start = startOf(said, nowMs)
   if (start !== undefined) return start
-  const term = said.type === 'text' ? `<<"${said.value.toString('utf8')}">>` : 'value' in said ? String(said.value) : ''
+  const term =
+    said.type === 'text' ? erlangText(said.value.toString('utf8')) : 'value' in said ? String(said.value) : ''
   const why = `{invalid_stream_offset_arg,{${fieldTypeName(said)},${term}}}`
   return refuse('invalidArgument', `invalid arg 'x-stream-offset' for queue '${queue}' in vhost '${vhost}': ${why}`)
 }
+
+const erlangText = (text: string): string => (text === '' ? '<<>>' : `<<"${text}">>`)
 
 function startOf(said: Field, nowMs: number): StreamStart | undefined {
   switch (said.type) {
