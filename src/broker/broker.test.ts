@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { noProperties } from '../base/properties.ts'
 import type { World } from '../base/world.ts'
 import { openLocalStore } from '../engines/local/local-store.ts'
 import { openMemoryStore } from '../engines/memory/memory-store.ts'
@@ -16,6 +17,7 @@ import { openBroker, type Broker } from './broker.ts'
 import { testBatch, testIdentity } from './broker-world.contract.ts'
 import type { Session } from './door.ts'
 import { isRefusal } from './errors.ts'
+import type { Channel } from './queue-door.ts'
 import type { Store } from '../log/store.ts'
 
 interface Place {
@@ -208,4 +210,55 @@ test.each(engines)('%s: offsets by time, deleted records, deleted topics', async
   session = await start()
   expect(session.listTopics()).toEqual([])
   expect(session.cluster().clusterId).toMatch(/^[\w-]{22}$/)
+})
+
+/** The next message of a queue, settled when asked to. */
+async function got(channel: Channel, queue: string, settle = true): Promise<string | undefined> {
+  const message = await channel.get(queue, false)
+  if (isRefusal(message)) throw new Error(message.why)
+  if (message !== undefined && settle) channel.acknowledge(message.tag, false)
+  return message && `${message.redelivered ? 'again ' : ''}${message.exchange} ${message.routingKey} ${message.body}`
+}
+
+test.each(engines)('%s: queues, bindings and what was acknowledged are there after a start', async (_, engine) => {
+  const { world, start } = bench(engine)
+  const sink = { hasRoom: true, deliver: () => undefined, cancelled: () => undefined }
+  let { queues } = await start()
+  const facts = { durable: true, exclusive: false, autoDelete: false, arguments: [] }
+  await queues.declareQueue({ ...facts, name: 'orders' })
+  await queues.declareQueue({ ...facts, name: 'transient', durable: false })
+  await queues.declareQueue({ ...facts, name: 'mine', exclusive: true })
+  await queues.declareExchange({ ...facts, name: 'news', type: 'topic', internal: false })
+  const binding = { source: 'news', destinationKind: 'queue', routingKey: 'a.*', arguments: [] } as const
+  for (const destination of ['orders', 'transient', 'mine']) await queues.bind({ ...binding, destination })
+  let channel = queues.openChannel(sink)
+  const receipts = ['one', 'two', 'three'].map((text) => {
+    const body = Buffer.from(text)
+    const published = { exchange: 'news', routingKey: 'a.b', properties: noProperties, body: [body] }
+    const receipt = channel.publish({ ...published, bodyBytes: body.length })
+    if (receipt === 'unroutable' || isRefusal(receipt)) throw new Error('not published')
+    return new Promise<void>((stored) => receipt.whenSettled(stored))
+  })
+  await Promise.all(receipts)
+  for (const queue of ['transient', 'mine']) expect(await got(channel, queue)).toBe('news a.b one')
+  expect(await got(channel, 'orders')).toBe('news a.b one')
+  expect(await got(channel, 'orders', false)).toBe('news a.b two')
+  channel.close()
+  const produced = testBatch(world.clock, { values: ['by Kafka'] })
+
+  const again = await start()
+  queues = again.queues
+  expect((await queues.listQueues()).map((view) => view.name)).toEqual(['orders'])
+  const bindings = queues.listBindings()
+  expect(isRefusal(bindings) ? [] : bindings.map((one) => one.destination)).toEqual(['orders'])
+  expect(await queues.checkQueue('orders')).toMatchObject({ messages: 2 })
+  expect(again.cluster().dataBytes).toBeGreaterThan(0)
+  await again.produce({ topic, partition: 0, batch: produced, acks: -1 })
+  channel = queues.openChannel(sink)
+  expect(await got(channel, 'orders')).toBe('again news a.b two')
+  expect(await got(channel, 'orders')).toBe('news a.b three')
+  expect(await got(channel, 'orders')).toMatch(/ by Kafka$/)
+  expect(await got(channel, 'orders')).toBeUndefined()
+  expect(await queues.deleteQueue('orders', { ifUnused: true, ifEmpty: true })).toBe(0)
+  expect((await start()).listTopics()).toEqual([])
 })

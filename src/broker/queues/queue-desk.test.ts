@@ -546,6 +546,40 @@ test('what is only in memory stays when a refused write has everything read agai
   expect(await one.queues.declareQueue(queue('q'))).toMatchObject({ name: 'q' })
 })
 
+test('who consumes from a queue whose declaration is refused in the end hears that it is gone', async () => {
+  const { one, other, store } = await bench()
+  for (const name of ['q', 'over']) {
+    if (name === 'over') await one.findOrCreateTopic('over')
+    store.manual = true
+    const declared = one.queues.declareQueue(queue(name))
+    await turns()
+    const told = sink()
+    await consume(other.queues.openChannel(told), name)
+    store.fail('full')
+    expect(await declared).toMatchObject({ refused: 'storageFull' })
+    expect(told.ended).toEqual(['queueDeleted'])
+    store.manual = false
+    await turns()
+    expect(await one.queues.checkQueue(name)).toMatchObject({ refused: 'queueMissing' })
+    expect(await one.queues.declareQueue(queue(name))).toMatchObject({ name, consumers: 0 })
+  }
+})
+
+test('a lease longer than any timer is kept', async () => {
+  const { one, world } = await bench()
+  const years = 315_360_000_000
+  await one.queues.declareQueue(
+    queue('q', { arguments: [{ name: 'x-expires', value: { type: 'int64', value: years } }] }),
+  )
+  world.clock.advance(86_400_000)
+  world.clock.advance(86_400_000)
+  await turns()
+  expect(await one.queues.checkQueue('q')).toMatchObject({ name: 'q' })
+  world.clock.advance(years)
+  await turns()
+  expect(await one.queues.checkQueue('q')).toEqual(missing)
+})
+
 test('without room nothing is declared', async () => {
   const { one, store, world } = await bench()
   await one.queues.declareQueue(queue('q'))

@@ -18,6 +18,8 @@ export interface QueueLifeHost {
 }
 
 const tryAgainMs = 1000
+/** Leases may be years long, timers not. */
+const lookMsMax = 86_400_000
 
 interface Lease {
   readonly topic: Topic
@@ -78,7 +80,7 @@ export class QueueLife {
   }
 
   #look(id: TopicId, afterMs: number): Timer {
-    return this.#host.world.clock.after(Math.max(1, afterMs), () => void this.#expire(id))
+    return this.#host.world.clock.after(Math.min(Math.max(1, afterMs), lookMsMax), () => void this.#expire(id))
   }
 
   async #expire(id: TopicId): Promise<void> {

@@ -163,10 +163,11 @@ export class Topics {
           const policy = this.#host.catalog.policyOf(plan.overrides)
           return logsOf(plan.id, 0, plan.partitions).map((id) => ({ id, settings: logSettingsOf(policy, id) }))
         })
-        return this.#logsThenRecords(
-          logs,
-          plans.map((plan) => plan),
-        )
+        const failed = await this.#logsThenRecords(logs, plans)
+        // Somebody may have begun to use a queue that was decided and is not.
+        if (failed !== undefined)
+          for (const plan of plans) this.#host.dropped({ ...plan, policy: this.#host.catalog.policyOf(plan.overrides) })
+        return failed
       },
     )
   }
@@ -239,6 +240,7 @@ export class Topics {
         const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }
         await machineLog.appendAll(queue === undefined ? [record, ...this.#host.goingWith(now)] : [record])
       } catch (error) {
+        if (queue !== undefined) this.#host.dropped({ ...now, queue })
         return refusalOf(error, 'What is declared over the topic could not be stored')
       }
       if (queue === undefined) this.#host.dropped(now)
