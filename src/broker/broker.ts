@@ -64,14 +64,7 @@ export class SettingError extends Error {
 export async function openBroker(world: World, store: Store, config: BrokerConfig): Promise<Broker> {
   const state = await openState(world, store, config)
   const { catalog, settings, machineLog } = state
-  const roomLeft = new RoomLeft(world.clock, store, settings)
-  const partitions = new Partitions({
-    world,
-    store,
-    snapshots: state.snapshots,
-    producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
-    produceRefusal: () => roomLeft.produceRefusal(),
-  })
+  const { roomLeft, partitions } = openPartitions(world, store, state)
   const { nodeId } = localOwnership(config.nodeId ?? 1).self
   const topics = new Topics({
     world,
@@ -135,6 +128,20 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
       machineLog.close()
     },
   }
+}
+
+type State = Awaited<ReturnType<typeof openState>>
+
+function openPartitions(world: World, store: Store, { settings, snapshots }: State) {
+  const roomLeft = new RoomLeft(world.clock, store, settings)
+  const partitions = new Partitions({
+    world,
+    store,
+    snapshots,
+    producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
+    produceRefusal: () => roomLeft.produceRefusal(),
+  })
+  return { roomLeft, partitions }
 }
 
 /** The machines, replayed, and the logs as they say. */
