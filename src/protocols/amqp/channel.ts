@@ -8,7 +8,7 @@ import type { QueueCalls } from '../../broker/queue-door.ts'
 import { keyAck, keyNack, keyPublish, keyReject, methodKeyAt } from '../../wire/amqp/content.ts'
 import type { ContentHeaderView, PublishView, SettlementView } from '../../wire/amqp/content.ts'
 import type { FrameWriter } from '../../wire/amqp/frame-writer.ts'
-import { frameBody, frameHeader, frameMethod } from '../../wire/amqp/frame.ts'
+import { frameBody, frameHeader, frameMethod, undecodable, unknownFrame } from '../../wire/amqp/frame.ts'
 import { decodeMethod, methodKey, methodName, type MethodInput, type MethodName } from '../../wire/amqp/methods.ts'
 import { amqpErrors } from '../errors.ts'
 import { basicHandlers } from './basic.ts'
@@ -82,6 +82,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private routingKey = ''
   private mandatory = false
   private isAwaiting = false
+  private isGoingOn = false
   private waiting: Frame[] = []
   private wantsRoom = false
   private heldReturns: HeldReturn[] = []
@@ -108,7 +109,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   /** Whether frames wait, or an answer is awaited. */
   get isBusy(): boolean {
-    return this.isAwaiting
+    return this.isAwaiting || this.isGoingOn
   }
 
   get methodUnderWay(): number {
@@ -152,7 +153,8 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   private method({ buffer, start, end }: Frame): void {
     const key = methodKeyAt(buffer, start, end)
-    this.key = key
+    this.key = Math.max(0, key)
+    if (key < 0) throw unknownFrame(frameMethod, buffer.subarray(start, end))
     if (this.state !== 'open') return this.methodOutside(key, buffer.subarray(start, end))
     if (key === keyPublish) {
       const view = this.host.publishView
@@ -195,8 +197,9 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
     if (key === keyOpen) throw new Fault('CHANNEL_ERROR', "second 'channel.open' seen")
     if (key === keyClose) return this.closedByClient()
     const name = methodName(key >>> 16, key & 0xffff)
-    const handler = name === undefined ? undefined : handlers[name]
-    if (name === undefined || handler === undefined) throw new Fault('COMMAND_INVALID', 'unimplemented method')
+    if (name === undefined) throw undecodable(payload)
+    const handler = handlers[name]
+    if (handler === undefined) throw new Fault('COMMAND_INVALID', 'unimplemented method')
     const answer = handler(this, decodeMethod(name, payload).arguments)
     if (answer === undefined) return
     this.isAwaiting = true
@@ -219,6 +222,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   private goOn(): void {
     this.isAwaiting = false
+    this.isGoingOn = true
     let at = 0
     while (at < this.waiting.length && !this.isAwaiting) {
       const frame = this.waiting[at++]
@@ -230,6 +234,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
       }
     }
     this.waiting = at === this.waiting.length ? [] : this.waiting.slice(at)
+    this.isGoingOn = false
     if (!this.isAwaiting) this.host.isQuiet(this)
   }
 

@@ -40,6 +40,7 @@ export class Confirms {
   private runs: Run[] = []
   private head = 0
   private current: Run | undefined
+  private bytesTold = 0
   private readonly waitedFor = new Set<Receipt>()
   private readonly settled = (): void => this.sink.due()
 
@@ -93,6 +94,10 @@ export class Confirms {
     }
     for (const receipt of this.waitedFor) if (receipt.state !== 'pending') this.waitedFor.delete(receipt)
     this.compact()
+    // At the end: whoever waits for nothing to be under way may take all to be told.
+    const bytes = this.bytesTold
+    this.bytesTold = 0
+    if (bytes > 0) this.sink.released(bytes)
   }
 
   /** The channel is closed: nobody is told any more. What is under way stays so until it settles. */
@@ -131,7 +136,7 @@ export class Confirms {
 
   private tell(run: Run): void {
     run.isTold = true
-    this.sink.released(run.bytes)
+    this.bytesTold += run.bytes
   }
 
   private compact(): void {

@@ -13,7 +13,7 @@ import type { Publication, QueueCalls } from '../../broker/queue-door.ts'
 import { ContentHeaderView, methodKeyAt, PublishView, SettlementView } from '../../wire/amqp/content.ts'
 import { FrameWriter } from '../../wire/amqp/frame-writer.ts'
 import { FrameFault, FrameReader, frameBody, frameHeartbeat, frameMethod, octetsOf } from '../../wire/amqp/frame.ts'
-import { protocolHeader, saslProtocolHeader, type Opening } from '../../wire/amqp/frame.ts'
+import { protocolHeader, saslProtocolHeader, undecodable, unknownFrame, type Opening } from '../../wire/amqp/frame.ts'
 import { decodeMethod, methodKey, methodName, type MethodInput, type MethodName } from '../../wire/amqp/methods.ts'
 import { AmqpChannel, type ChannelHost } from './channel.ts'
 import { Fault, replyCode, replyText } from './fault.ts'
@@ -115,7 +115,10 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     this.intake = new Intake(new FrameReader(frameBytesMax, pool), {
       opened: (opening) => this.openedWith(opening),
       frame: (reader) => this.frame(reader),
-      failed: (error) => this.failed(error, this.current?.methodUnderWay ?? this.key, this.current),
+      failed: (error) => {
+        if (this.intake.isLost) this.failed(error, 0, undefined)
+        else this.failed(error, this.current?.methodUnderWay ?? this.key, this.current)
+      },
     })
     this.writer = new FrameWriter(frameBytesMax, pool)
     this.outlet = new Outlet(connection, this.writer, () => this.giveRoom())
@@ -165,14 +168,14 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     const { type } = reader
     this.current = undefined
     this.key = 0
-    if (reader.channel === 0) return this.frameOnZero()
+    if (reader.channel === 0) return this.frameOnZero(reader)
     if (this.state !== 'running') {
-      if (this.state === 'handshake') throw this.unexpectedFrame()
+      if (this.state === 'handshake') throw this.unexpectedFrame(reader)
       return
     }
     if (this.isDraining) return
     if (type > frameBody || type < frameMethod) {
-      throw type === frameHeartbeat ? this.unexpectedFrame() : this.unknownFrame()
+      throw type === frameHeartbeat ? this.unexpectedFrame(reader) : unknownFrame(type, reader.payload)
     }
     const channel = this.channels.get(reader.channel) ?? this.newChannel(reader.channel)
     this.current = channel
@@ -191,24 +194,24 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     return channel
   }
 
-  private frameOnZero(): void {
-    const { type, buffer, start, end } = this.intake.reader
+  private frameOnZero(reader: FrameReader): void {
+    const { type, buffer, start, end } = reader
     const isStopping = this.state === 'failed' || this.state === 'closing' || this.state === 'deaf'
     if (type === frameHeartbeat && end === start) return
     if (type !== frameMethod || end - start < 4) {
       if (isStopping) return
-      throw type > frameMethod && type <= frameBody ? this.unexpectedFrame() : this.unknownFrame()
+      throw type > frameMethod && type <= frameBody ? this.unexpectedFrame(reader) : unknownFrame(type, reader.payload)
     }
     this.key = methodKeyAt(buffer, start, end)
     if (isStopping) return this.methodWhileStopping(this.key)
     if (this.key === keyClose) return this.closedByClient()
     if (this.key === keyUpdateSecret && this.state === 'running') {
-      decodeMethod('connectionUpdateSecret', this.intake.reader.payload)
+      decodeMethod('connectionUpdateSecret', reader.payload)
       return this.write('connectionUpdateSecretOk', {})
     }
     const name = methodName(this.key >>> 16, this.key & 0xffff)
-    if (name === undefined) throw new Fault('COMMAND_INVALID', 'unimplemented method')
-    this.handshake.take(decodeMethod(name, this.intake.reader.payload))
+    if (name === undefined) throw undecodable(reader.payload)
+    this.handshake.take(decodeMethod(name, reader.payload))
   }
 
   private methodWhileStopping(key: number): void {
@@ -216,14 +219,8 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     else if (key === keyCloseOk && this.state === 'failed') this.hangUp()
   }
 
-  private unexpectedFrame(): Fault {
-    const { type, payload } = this.intake.reader
+  private unexpectedFrame({ type, payload }: FrameReader): Fault {
     return new Fault('UNEXPECTED_FRAME', `type ${type}, ${octetsOf(payload)}`)
-  }
-
-  private unknownFrame(): Fault {
-    const { type, payload } = this.intake.reader
-    return new Fault('FRAME_ERROR', `type ${type}, ${octetsOf(payload)}: unknown_frame`)
   }
 
   // --- the handshake's side -----------------------------------------------------------------------------------------

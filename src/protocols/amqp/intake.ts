@@ -3,7 +3,7 @@
 //   channel keeps of a chunk is copied before the chunk is somebody else's.
 // Does not know: what frames say, sockets.
 
-import { FrameFault, openingOf, protocolHeader, type FrameReader, type Opening } from '../../wire/amqp/frame.ts'
+import { openingOf, protocolHeader, type FrameReader, type Opening } from '../../wire/amqp/frame.ts'
 
 export interface IntakeSide {
   /** The first bytes are a protocol's. Only after AMQP 0-9-1 frames follow. */
@@ -72,13 +72,20 @@ export class Intake {
   private cut(chunk: Buffer): void {
     this.chunk = chunk
     this.reader.push(chunk)
-    while (!this.lost) {
+    for (;;) {
+      // Until the reader says that there is a frame: what it throws is about the stream, not about one frame of it.
+      this.lost = true
       try {
-        while (this.reader.next()) this.side.frame(this.reader)
+        while (this.reader.next()) {
+          this.lost = false
+          this.side.frame(this.reader)
+          this.lost = true
+        }
+        this.lost = false
         break
       } catch (error) {
-        this.lost = error instanceof FrameFault
         this.side.failed(error)
+        if (this.lost) break
       }
     }
     this.holder?.keep()
