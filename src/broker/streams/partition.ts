@@ -314,12 +314,12 @@ export class Partition {
 
   /** Nothing was written: what was decided on it is forgotten, and the log made usable before the next decision. */
   #failed(failure: unknown, generation: number): ProduceRefusal {
+    if (this.#gone) return goneRefusal()
     if (generation === this.#generation) {
       this.#generation++
       this.#forget()
       this.#host.world.trace.warn('append refused', { log: this.id, why: String(failure) })
     }
-    if (this.#gone) return goneRefusal()
     if (!(failure instanceof AppendFailure)) throw failure
     switch (failure.kind) {
       case 'full':
