@@ -220,8 +220,8 @@ export class QueueDesk {
     if (queue === undefined) return missingQueue(topic.vhost, topic.name)
     await queue.settled()
     const refused = await queue.ready()
-    if (refused !== undefined) return refused
-    return queue.isDeleted ? missingQueue(topic.vhost, topic.name) : queue
+    if (queue.isDeleted) return missingQueue(topic.vhost, topic.name)
+    return refused ?? queue
   }
 
   // --- deleting ---
@@ -279,7 +279,9 @@ export class QueueDesk {
         `queue.purge not supported by stream queues ${resourceName('queue', vhost, topic.name)}`,
       )
     const queue = await this.#opened(topic)
-    return isRefusal(queue) ? queue : queue.purge()
+    if (isRefusal(queue)) return queue
+    const purged = await queue.purge()
+    return isRefusal(purged) && queue.isDeleted ? missingQueue(vhost, topic.name) : purged
   }
 
   /** The client is gone: so is what it declared exclusive. */
