@@ -200,7 +200,8 @@ export class StubStore implements Store {
       const stub = this.logs.get(log.id)
       if (stub === undefined) return Promise.reject(new AppendFailure('closed', `${log.id} is deleted`))
       if (stub.failed) return Promise.reject(new AppendFailure('io', `${log.id} failed`))
-      if (expectedEnd !== (ends.get(log) ?? stub.end)) return Promise.reject(new AppendFailure('fenced', `${log.id} ends elsewhere`))
+      if (expectedEnd !== (ends.get(log) ?? stub.end))
+        return Promise.reject(new AppendFailure('fenced', `${log.id} ends elsewhere`))
       ends.set(log, expectedEnd + offsets)
     }
     for (const entry of entries) (entry.log as StubLog).take(entry)
