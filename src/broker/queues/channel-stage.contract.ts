@@ -65,6 +65,7 @@ export class StageQueue implements QueuePart {
   isDeleted = false
   isReady = true
   isFull = false
+  isUnreadable = false
   /** By offset. */
   readonly all = new Map<number, StageMessage>()
   readonly ready_: number[] = []
@@ -155,8 +156,12 @@ export class StageQueue implements QueuePart {
     return !this.isFull
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
-    for (const offset of offsets) if (this.all.has(offset)) see(this.stored(offset))
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {
+    for (const offset of offsets) {
+      if (this.isUnreadable) return refuse('storageFailed', 'the log cannot be read')
+      if (this.all.has(offset)) see(this.stored(offset))
+    }
+    return undefined
   }
 
   stored(offset: number): StoredMessage {

@@ -121,6 +121,18 @@ describe('what cannot be now', () => {
     expect(source.acquired.size).toBe(0)
   })
 
+  test('a log that cannot be read now: nothing is closed for want of a copy', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    source.isUnreadable = true
+    deadLetters.deadLetter(source, dying(stage, source, 2), 'rejected')
+    await turns()
+    expect([stage.appends.length, source.acquired.size]).toEqual([0, 2])
+    source.isUnreadable = false
+    stage.world.clock.advance(100)
+    await turns()
+    expect(target.bodies).toEqual(['m0', 'm1'])
+  })
+
   test('a full disk: nothing is tried', async () => {
     const { stage, source, target, deadLetters } = staged()
     const offsets = dying(stage, source, 1)

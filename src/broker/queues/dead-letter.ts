@@ -123,7 +123,9 @@ export class DeadLetters implements DeadLettering {
     const { world, ledgers } = this.#host
     if (queue.policy.deadLetterExchange !== undefined && this.#host.produceRefusal() !== undefined) return offsets
     try {
-      const { letters, next } = await this.#read(queue, offsets, reason)
+      const read = await this.#read(queue, offsets, reason)
+      if (isRefusal(read)) return offsets
+      const { letters, next } = read
       for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
@@ -151,12 +153,12 @@ export class DeadLetters implements DeadLettering {
     queue: QueuePart,
     offsets: readonly number[],
     reason: DeathReason,
-  ): Promise<{ letters: Letter[]; next: number | undefined }> {
+  ): Promise<{ letters: Letter[]; next: number | undefined } | Refusal> {
     const letters: Letter[] = []
     let bytes = 0
     let next: number | undefined
     if (queue.policy.deadLetterExchange === undefined) return { letters, next }
-    await queue.readEach(offsets, (stored) => {
+    const refused = await queue.readEach(offsets, (stored) => {
       if (next !== undefined) return
       if (bytes > 0 && bytes + stored.body.length > movedBytesMax) {
         next = stored.offset
@@ -167,7 +169,7 @@ export class DeadLetters implements DeadLettering {
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push(letter)
     })
-    return { letters, next }
+    return refused ?? { letters, next }
   }
 
   /** undefined: it goes nowhere. The message's slices are copied. */

@@ -215,7 +215,7 @@ export class DelayBucket implements QueuePart {
     }
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<undefined> {
     await this.readWhile(offsets, (message) => {
       see(message)
       return true

@@ -172,12 +172,12 @@ export class Dispatch {
   }
 
   /** Shows messages by offset, whatever became of them. */
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<boolean> {
     for (const offset of offsets) {
       let missing = this.#reading.seek(offset)
       while (missing instanceof Promise) {
         await missing
-        if (this.#isClosed) return
+        if (this.#isClosed) return false
         missing = this.#reading.seek(offset)
       }
       if (missing !== undefined) continue
@@ -187,6 +187,7 @@ export class Dispatch {
       message.redelivered = true
       see(message)
     }
+    return true
   }
 
   close(): void {

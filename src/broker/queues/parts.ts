@@ -242,9 +242,9 @@ export interface QueuePart {
   accepts(bodyBytes: number): boolean
   /**
    * Reads messages by ascending offset, whatever became of them; those that cannot be read any more are passed over.
-   * A message is valid during its call only.
+   * A message is valid during its call only. Refused: not all were read, whoever is missing.
    */
-  readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void>
+  readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined>
   /** Resolves when all that was added before is stored or refused. */
   settled(): Promise<void>
   /** Registers a consumer; nothing is delivered before resume(). */

@@ -154,7 +154,7 @@ export class StreamQueue implements QueuePart {
     return refuse('notForThisQueue', why)
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<undefined> {
     assert(offsets.length === 0 && see !== undefined, 'nothing of a stream is dead-lettered')
   }
 

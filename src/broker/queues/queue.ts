@@ -217,9 +217,11 @@ export class Queue implements QueuePart {
     )
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<void> {
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {
     const refused = await this.ready()
-    if (refused === undefined) await this.#open().dispatch.readEach(offsets, see)
+    if (refused !== undefined) return refused
+    const isWhole = await this.#open().dispatch.readEach(offsets, see)
+    return isWhole ? undefined : goneRefusal()
   }
 
   // --- what becomes of messages ---
