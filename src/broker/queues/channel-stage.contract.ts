@@ -2,7 +2,7 @@
 // Promises: nothing is delivered, stored or failed on its own: a test pumps, settles and decides appends.
 // Does not know: logs, records. What a queue was told is kept for looking at.
 
-import type { AppendEntry } from '../../log/store.ts'
+import { CorruptLog, type AppendEntry } from '../../log/store.ts'
 import { testWorld, type TestWorld } from '../broker-world.contract.ts'
 import type { Topic } from '../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
@@ -65,7 +65,7 @@ export class StageQueue implements QueuePart {
   isDeleted = false
   isReady = true
   isFull = false
-  isUnreadable = false
+  unreadable: 'refused' | 'broken' | undefined
   /** By offset. */
   readonly all = new Map<number, StageMessage>()
   readonly ready_: number[] = []
@@ -158,7 +158,8 @@ export class StageQueue implements QueuePart {
 
   async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {
     for (const offset of offsets) {
-      if (this.isUnreadable) return refuse('storageFailed', 'the log cannot be read')
+      if (this.unreadable === 'refused') return refuse('storageFailed', 'the log cannot be read')
+      if (this.unreadable === 'broken') throw new CorruptLog('the log cannot be read')
       if (this.all.has(offset)) see(this.stored(offset))
     }
     return undefined

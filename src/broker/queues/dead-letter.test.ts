@@ -121,13 +121,13 @@ describe('what cannot be now', () => {
     expect(source.acquired.size).toBe(0)
   })
 
-  test('a log that cannot be read now: nothing is closed for want of a copy', async () => {
+  test.each(['refused', 'broken'] as const)('a log that cannot be read, %s: nothing is closed', async (how) => {
     const { stage, source, target, deadLetters } = staged()
-    source.isUnreadable = true
+    source.unreadable = how
     deadLetters.deadLetter(source, dying(stage, source, 2), 'rejected')
     await turns()
     expect([stage.appends.length, source.acquired.size]).toEqual([0, 2])
-    source.isUnreadable = false
+    source.unreadable = undefined
     stage.world.clock.advance(100)
     await turns()
     expect(target.bodies).toEqual(['m0', 'm1'])

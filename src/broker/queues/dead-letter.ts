@@ -3,9 +3,10 @@
 // there is no room. What goes nowhere (no exchange, no route, a cycle, a full target) is closed and counted.
 // Does not know: how queues find the ones that are dead; the headers (death.ts).
 
+import { InvariantError } from '../../base/assert.ts'
 import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
-import { AppendFailure, type AppendEntry } from '../../log/store.ts'
+import type { AppendEntry } from '../../log/store.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
 import { isCycle, recordDeath, type Dead, type DeathReason } from './death.ts'
 import type {
@@ -141,9 +142,10 @@ export class DeadLetters implements DeadLettering {
       for (const [target, message] of refused) this.deadLetterRefused(target, message)
       return offsets.slice(moved.length)
     } catch (error) {
-      if (!(error instanceof AppendFailure)) throw error
-      if (!this.#isClosed)
-        world.trace.warn('dead letters wait', { queue: queue.topic.name, messages: offsets.length, why: error.message })
+      // A refused append, a log that cannot be read: they wait where they are. A bug of ours waits for nothing.
+      if (error instanceof InvariantError) throw error
+      const values = { queue: queue.topic.name, messages: offsets.length, why: String(error) }
+      if (!this.#isClosed) world.trace.warn('dead letters wait', values)
       return offsets
     }
   }
