@@ -12,6 +12,8 @@ export type StoreKind = (typeof stores)[number]
 
 export interface Place {
   readonly address: string
+  /** What RabbitMQ's clients take. */
+  readonly url: string
   /** Ends the broker and starts another on the same data; only where there is data. */
   restart(): Promise<void>
   close(): Promise<void>
@@ -22,17 +24,20 @@ export async function openPlace(
   settings: Readonly<Record<string, string | number | boolean>> = {},
 ): Promise<Place> {
   const folder = kind === 'file:' ? mkdtempSync(join(tmpdir(), 'odradek-e2e-')) : undefined
-  const start = (kafka: string): Promise<RunningBroker> =>
-    startBroker({ store: folder === undefined ? kind : `file:${folder}`, kafka, settings })
-  let broker = await start('127.0.0.1:0')
+  const start = (kafka: string, amqp: string): Promise<RunningBroker> =>
+    startBroker({ store: folder === undefined ? kind : `file:${folder}`, kafka, amqp, settings })
+  let broker = await start('127.0.0.1:0', '127.0.0.1:0')
   return {
     get address() {
       return broker.kafka.address
     },
+    get url() {
+      return broker.amqp.url
+    },
     restart: async () => {
-      const { address } = broker.kafka
+      const { kafka, amqp } = broker
       await broker.close()
-      broker = await start(address)
+      broker = await start(kafka.address, amqp.address)
     },
     close: async () => {
       await broker.close()
