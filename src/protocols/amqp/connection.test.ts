@@ -95,7 +95,18 @@ describe('heartbeats', () => {
     expect(await client.names()).toEqual(['0 heartbeat'])
   })
 
-  test('silence of two intervals ends the connection; any byte counts', async () => {
+  test('a silent connection is beaten every half interval', async () => {
+    const client = await RawClient.open([], { heartbeat: 10 })
+    await client.world.pass(5000)
+    await client.heard()
+    for (let half = 0; half < 3; half++) {
+      client.send(rawFrame(8, 0, Buffer.alloc(0)))
+      await client.world.pass(5000)
+      expect(await client.names()).toEqual(['0 heartbeat'])
+    }
+  })
+
+  test('silence of more than two intervals ends the connection; any byte counts', async () => {
     const client = await RawClient.open([], { heartbeat: 10 })
     for (let at = 0; at < 10; at++) {
       await client.world.pass(15_000)
@@ -103,7 +114,7 @@ describe('heartbeats', () => {
       if (at === 0) client.send(Buffer.from([0, 1, 0, 0, 0, 50]))
     }
     expect(client.connection.state).toBe('open')
-    await client.world.pass(25_000)
+    await client.world.pass(30_000)
     expect(client.connection.state).toBe('destroyed')
     expect(client.world.trace.counters().get('amqp.connections.silent')).toBe(1)
     expect(client.queues.isClosed).toBe(true)

@@ -243,7 +243,9 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
       beat: () => {
         if (this.state === 'gone') return
         this.writer.heartbeat()
-        this.wrote()
+        this.outlet.flush()
+        // A heartbeat is not something that was said: the next one is due half an interval later, not a whole one.
+        this.outlet.hasSent = false
       },
       silent: () => {
         this.world.trace.count('amqp.connections.silent')

@@ -1,5 +1,5 @@
 // Heartbeats: a frame when nothing else was sent, and the end of a peer that is silent.
-// Promises: a heartbeat each half interval in which nothing left; told silent after two intervals in which nothing came.
+// Promises: a heartbeat each half interval in which nothing left; told silent between two and three intervals after the last byte came.
 // Does not know: frames, sockets.
 
 import type { Clock, Timer } from '../../base/world.ts'
@@ -13,8 +13,8 @@ export interface HeartbeatSide {
   silent(): void
 }
 
-/** Half intervals without a byte after which a peer is taken for gone (rabbit_heartbeat: two intervals). */
-const silentHalvesMax = 4
+/** Half intervals without a byte after which a peer is taken for gone (rabbit_heartbeat: more than two intervals). */
+const silentHalvesMax = 5
 
 export class Heartbeat {
   /** Set by its owner when something comes: cheaper than looking at the clock. */
