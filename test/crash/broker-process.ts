@@ -14,6 +14,8 @@ export class BrokerProcess {
   private readonly exited: Promise<unknown>
   output = ''
   address = ''
+  /** Where AMQP clients connect. */
+  amqp = ''
   readyMs = 0
 
   private constructor(folder: string) {
@@ -46,7 +48,9 @@ export class BrokerProcess {
         said += chunk.toString()
         const line = said.split('\n').find((one) => one.includes('"ready":true'))
         if (line === undefined || broker.address !== '') return
-        broker.address = (JSON.parse(line) as { kafka: string }).kafka
+        const ready = JSON.parse(line) as { kafka: string; amqp: string }
+        broker.address = ready.kafka
+        broker.amqp = ready.amqp
         resolve()
       })
     }).finally(() => clearTimeout(timer))

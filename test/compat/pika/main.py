@@ -6,6 +6,7 @@ import messages  # noqa: F401
 import routing  # noqa: F401
 import refusals  # noqa: F401
 import adapters  # noqa: F401
+import examples  # noqa: F401
 from python_checks import run_checks
 
 run_checks()
