@@ -1,10 +1,11 @@
 // The examples, run as they stand against a broker in memory.
 // Promises: what each says it does is seen in its output.
-// Does not know: the Python one, which needs a package of its own (compat runs that client).
+// Does not know: those in Python, which need packages of their own (test/compat/pika/examples.py runs them).
 
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, type RunningBroker } from '../../src/index.ts'
+import { projectFiles, textOf } from '../tidy/files.ts'
 import { start } from './program.ts'
 
 let broker: RunningBroker
@@ -49,4 +50,84 @@ test('retry and dead letters', async () => {
 
 test('a broker inside a program', async () => {
   expect(await run('embedded.js')).toEqual(['stored at offset 0'])
+})
+
+/** What each of examples/rabbitmq prints; where two sides print side by side, sorted. */
+const rabbitmq: Readonly<Record<string, { readonly lines: readonly string[]; readonly isSorted?: true }>> = {
+  orders: { lines: ['Order received: Order: #12345'] },
+  'publish-subscribe': {
+    isSorted: true,
+    lines: ['Anna hears: it begins', 'Anna hears: it goes on', 'Ben hears: it begins', 'Ben hears: it goes on'],
+  },
+  routing: {
+    lines: ['alerts.all: info: backup done', 'alerts.all: error: disk full', 'alerts.pager: error: disk full'],
+  },
+  topics: {
+    lines: [
+      'every.temperature: kitchen.temperature = 21',
+      'every.temperature: bath.temperature = 24',
+      'all.of.the.kitchen: kitchen.temperature = 21',
+      'all.of.the.kitchen: kitchen.door.locked = yes',
+    ],
+  },
+  rpc: { lines: ['the square of 2 is 4', 'the square of 3 is 9', 'the square of 12 is 144'] },
+  'retry-dead-letter': {
+    isSorted: true,
+    lines: [
+      'dead: broken-1, rejected after attempt 3',
+      'done: flaky-1, attempt 3',
+      'done: good-1, attempt 1',
+      'done: good-2, attempt 1',
+    ],
+  },
+  'publisher-confirms': {
+    lines: [
+      '1000 invoices are on disk',
+      'returned: NO_ROUTE, no.such.queue',
+      '1 is confirmed',
+      '2 is confirmed',
+      '3 is refused: send it again later, or elsewhere',
+    ],
+  },
+  priorities: {
+    lines: ['5: password reset', '5: password reset again', '3: invoice', '0: newsletter 1', '0: newsletter 2'],
+  },
+}
+
+describe('with amqplib', () => {
+  test.each(Object.keys(rabbitmq))('%s', async (name) => {
+    const { lines, isSorted } = rabbitmq[name]
+    const printed = await run(`rabbitmq/${name}.js`, broker.amqp.url)
+    expect(isSorted === true ? printed.sort() : printed).toEqual(lines)
+  })
+
+  test('task-queue: the slow task holds up one worker only', async () => {
+    const done = (await run('rabbitmq/task-queue.js', broker.amqp.url)).map((line) => line.split(': '))
+    expect(done.map(([, task]) => task)).toEqual(
+      ['quick-1', 'quick-2', 'quick-3', 'slow'].map((one) => `${one} is done`),
+    )
+    expect(new Set(done.slice(0, 3).map(([worker]) => worker)).size).toBe(1)
+    expect(done[3]?.[0]).not.toBe(done[0]?.[0])
+  })
+
+  test('all of them can be run again where they ran before', async () => {
+    for (const name of ['orders', 'retry-dead-letter', 'priorities']) await run(`rabbitmq/${name}.js`, broker.amqp.url)
+  })
+})
+
+test('every example is run here or by the pika suite, and listed in its page', () => {
+  const files = projectFiles()
+    .filter((path) => /^examples\/.*\.(js|py)$/.test(path))
+    .map((path) => path.slice('examples/'.length))
+  const [page, here, pika] = ['examples/README.md', 'test/e2e/examples.test.ts', 'test/compat/pika/examples.py'].map(
+    textOf,
+  )
+  for (const file of files) {
+    const [name, kind] = file.replace('rabbitmq/', '').split('.')
+    expect(page).toContain(`examples/${file}`)
+    if (kind === 'py' && file.startsWith('rabbitmq/')) expect(pika).toContain(`"${name}"`)
+    if (kind === 'js') expect(here).toContain(name)
+    expect(textOf(`examples/${file}`)).toContain(`examples/${file} [`.replace('embedded.js [', 'embedded.js'))
+    expect(textOf(`examples/${file}`).trimEnd().split('\n').length).toBeLessThanOrEqual(80)
+  }
 })

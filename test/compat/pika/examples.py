@@ -75,7 +75,7 @@ def _(place):
 
 @checked("example: retry-dead-letter")
 def _(place):
-    queues = ["jobs", "jobs.dead", "jobs.retry.100", "jobs.retry.200"]
+    queues = ["work", "work.dead", "work.retry.100", "work.retry.200"]
     wanted = [
         "dead: broken-1, rejected after attempt 3",
         "done: flaky-1, attempt 3",
