@@ -4,6 +4,7 @@
 
 import { beforeEach, describe, expect, test } from 'vitest'
 import { idOf, PromiseBook, valueOf } from './crash/promises.ts'
+import { QueueBook } from './crash/queue-book.ts'
 
 const key = 'topic/0'
 const ids = ['a:0', 'a:1', 'a:2', 'a:3']
@@ -97,4 +98,93 @@ test('a value says its id and follows from it', () => {
     expect(valueOf(id).equals(valueOf(id))).toBe(true)
   }
   expect(valueOf('huge:1').length).toBeGreaterThan(1000)
+})
+
+describe('a promise about a queue that is broken is found', () => {
+  const queue = 'work'
+  const dead = 'dead'
+  let book: QueueBook
+  const publish = (id: string, isConfirmed = true): void => {
+    book.publish([queue], id)
+    if (isConfirmed) book.confirm([queue], id)
+  }
+  const deliver = (id: string, isRedelivered = false, where = queue): void =>
+    book.deliver(where, id, valueOf(id), isRedelivered)
+  const empty = (there: readonly string[], letters: readonly string[] = []): string[] => {
+    book.judgeEmptied(
+      new Map([
+        [queue, new Set(there)],
+        [dead, new Set(letters)],
+      ]),
+    )
+    return book.complaints()
+  }
+  beforeEach(() => {
+    book = new QueueBook(new Map([[queue, dead]]), new Set([dead]))
+    for (const id of ['a:0', 'a:1', 'a:2']) publish(id)
+    publish('a:3', false)
+  })
+
+  test('none is broken when all comes, with or without what was never confirmed', () => {
+    for (const id of ['a:0', 'a:1', 'a:2']) deliver(id)
+    expect(empty(['a:0', 'a:1', 'a:2'])).toEqual([])
+  })
+
+  test('an acknowledged message may be gone or come again, marked', () => {
+    deliver('a:0')
+    book.acknowledge(queue, 'a:0')
+    deliver('a:0', true)
+    book.acknowledge(queue, 'a:0')
+    deliver('a:1')
+    deliver('a:2')
+    expect(empty(['a:1', 'a:2'])).toEqual([])
+  })
+
+  test('a confirmed message that is gone', () => {
+    deliver('a:0')
+    deliver('a:2')
+    expect(empty(['a:0', 'a:2'])).toEqual(['work: a:1 was confirmed and is gone'])
+  })
+
+  test('an acknowledgement that was settled and did not hold', () => {
+    deliver('a:0')
+    book.acknowledge(queue, 'a:0')
+    book.settle(queue, ['a:0'], 'confirm')
+    deliver('a:0', true)
+    expect(book.complaints()).toEqual(['work: a:0 was acknowledged, a later confirm came, and it comes again'])
+  })
+
+  test('a message that comes again unmarked, or twice', () => {
+    deliver('a:0')
+    deliver('a:0')
+    expect(book.complaints()).toEqual(['work: a:0 comes again and is not marked as redelivered'])
+  })
+
+  test('out of order', () => {
+    deliver('a:1')
+    deliver('a:0', true)
+    expect(book.complaints()).toEqual(['work: a:0 comes after a:1'])
+  })
+
+  test('never sent, sent elsewhere, or with other bytes', () => {
+    deliver('b:0')
+    book.deliver(queue, 'a:0', Buffer.from('a:0|'), false)
+    expect(book.complaints()).toEqual(['work: b:0 was never sent here', 'work: a:0 has other bytes than were sent'])
+  })
+
+  test('a rejected message is in its queue or among the dead letters, and nowhere else', () => {
+    for (const id of ['a:0', 'a:1', 'a:2']) {
+      deliver(id)
+      book.reject(queue, id)
+    }
+    deliver('a:0', false, dead)
+    deliver('a:1', true)
+    expect(empty(['a:1'], ['a:0'])).toEqual(['work: a:2 was confirmed and is gone'])
+  })
+
+  test('a dead letter that comes twice', () => {
+    deliver('a:0', false, dead)
+    deliver('a:0', false, dead)
+    expect(book.complaints()).toEqual(['dead: a:0 comes again and is not marked as redelivered'])
+  })
 })

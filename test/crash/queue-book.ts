@@ -69,7 +69,7 @@ export class QueueBook {
       return void this.broken.push(`${queue}: ${id || body.toString('hex', 0, 20)} was never sent here`)
     if (!body.equals(valueOf(id))) this.broken.push(`${queue}: ${id} has other bytes than were sent`)
     if (fate.settledBy !== '') {
-      this.broken.push(`${queue}: ${id} was ${fate.answer}, a later ${fate.settledBy} came, and it comes again`)
+      this.broken.push(`${queue}: ${id} was acknowledged, a later ${fate.settledBy} came, and it comes again`)
     }
     fate.settledBy = ''
     if (fate.wasSeen && !isRedelivered) this.broken.push(`${queue}: ${id} comes again and is not marked as redelivered`)
@@ -112,11 +112,11 @@ export class QueueBook {
     if (fate !== undefined) fate.answer = answer
   }
 
-  /** The broker answered something asked later on the same connection. */
+  /** The broker answered something asked later on the same connection: these acknowledgements are on disk. */
   settle(queue: string, ids: readonly string[], by: string): void {
     for (const id of ids) {
       const fate = this.fateOf(queue, id)
-      if (fate === undefined || fate.answer === 'none') continue
+      if (fate === undefined || fate.answer !== 'acknowledged') continue
       fate.settledBy = by
       this.settled++
     }

@@ -59,8 +59,8 @@ export async function work(
       else if (choice < 15) channel.nack(message)
       else if (choice < 16 && 'x-dead-letter-routing-key' in place.arguments) {
         channel.reject(message, false)
+        // Its letter is written by and by: until then a crash may bring it back.
         book.reject(place.name, idOfMessage(message))
-        answered.push(idOfMessage(message))
       } else held.push(message)
       if (held.length > place.prefetch / 2) {
         // Of what is held the older half is answered; the rest is what a crash finds unacknowledged.
