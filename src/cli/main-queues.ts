@@ -1,4 +1,4 @@
-// The part of the command line that is about queues: queues, exchanges, bindings, policies.
+// The part of the command line that is about queues: queues, exchanges, bindings, policies, counters.
 // Promises: commands are loaded when they run.
 // Does not know: what the commands do.
 
@@ -28,6 +28,11 @@ export function addQueueCommands(program: Command, dataFolder: string): void {
   addExchanges(program, dataFolder)
   addBindings(program, dataFolder)
   addPolicies(program, dataFolder)
+  adminCommand(
+    { command: program, dataFolder },
+    'counters',
+    'what happened since the start: drops and their reasons too',
+  ).action(async (flags) => (await import('./counters.ts')).listCounters(flags))
 }
 
 function addQueues(program: Command, dataFolder: string): void {

@@ -39,7 +39,7 @@ export async function listQueues(flags: AdminFlags): Promise<void> {
     queue.consumers,
     bytesText(queue.message_bytes),
   ])
-  await say(table(['QUEUE', 'TYPE', 'READY', 'UNACKED', 'CONSUMERS', 'BYTES'], rows))
+  await say(table(['QUEUE', 'TYPE', 'READY', 'UNACKED', 'CONSUMERS', 'ON DISK'], rows))
 }
 
 export async function describeQueue(name: string, flags: AdminFlags): Promise<void> {
@@ -53,7 +53,7 @@ export async function describeQueue(name: string, flags: AdminFlags): Promise<vo
   await say(`${plainText(queue.name)}: ${queue.type}, ${marks.join(', ')}\n`)
   await say(
     table(
-      ['READY', 'UNACKED', 'CONSUMERS', 'BYTES'],
+      ['READY', 'UNACKED', 'CONSUMERS', 'ON DISK'],
       [[queue.messages_ready ?? '-', queue.messages_unacknowledged, queue.consumers, bytesText(queue.message_bytes)]],
     ),
   )

@@ -23,7 +23,8 @@ export async function openAdminSocket(
     return undefined
   }
   const session = openSession({ vhost: '/', principal: 'guest', clientId: 'admin', address: 'socket' })
-  const answer = (request: HttpRequest): Promise<HttpResponse> => answerHttp(session, request)
+  const answer = (request: HttpRequest): Promise<HttpResponse> =>
+    answerHttp(session, request, () => world.trace.counters())
   try {
     return await listenHttp({ path }, answer, world.trace)
   } catch (error) {

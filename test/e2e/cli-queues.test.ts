@@ -61,7 +61,7 @@ describe('queues', () => {
       err: "odradek: inequivalent arg 'x-message-ttl' for queue 'orders' in vhost '/': received none but current is the value '60000' of type 'long'\n",
     })
     expect(await out('queues list')).toBe(
-      'QUEUE   TYPE     READY  UNACKED  CONSUMERS  BYTES\norders  classic      0        0          0  0 B\n',
+      'QUEUE   TYPE     READY  UNACKED  CONSUMERS  ON DISK\norders  classic      0        0          0  0 B\n',
     )
     expect(await json('queues list')).toMatchObject([
       { name: 'orders', type: 'classic', durable: true, auto_delete: false, exclusive: false, messages: 0 },
@@ -69,7 +69,7 @@ describe('queues', () => {
     expect(await out('queues describe orders')).toBe(
       [
         'orders: classic, durable',
-        'READY  UNACKED  CONSUMERS  BYTES',
+        'READY  UNACKED  CONSUMERS  ON DISK',
         '    0        0          0  0 B',
         'ARGUMENT                VALUE',
         'x-message-ttl           60000',
@@ -299,6 +299,16 @@ test('policies: set, followed, changed, deleted; those of the operators by thems
     code: 1,
     err: 'odradek: Validation failed: [{<<"no-such-thing">>,1}] are not recognised policy settings\n',
   })
+})
+
+test('counters: what was dropped, and why', async () => {
+  await out('queues declare counted --argument x-message-ttl=0 --argument x-dead-letter-exchange=none')
+  await out('queues publish counted --body x')
+  const counted = (): Promise<Record<string, number>> => json('counters')
+  await expect
+    .poll(counted, { timeout: 10_000, interval: 50 })
+    .toMatchObject({ 'deadletters.dropped.noExchange': 1, 'ledger.closed.expired': 1 })
+  expect(await out('counters')).toMatch(/^deadletters\.dropped\.noExchange +1$/m)
 })
 
 describe('the socket file', () => {

@@ -65,7 +65,7 @@ const ask = (session: Session, method: string, target: string, body?: unknown) =
     headers: {},
     body: body === undefined ? Buffer.alloc(0) : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
   }
-  return answerHttp(session, request)
+  return answerHttp(session, request, () => new Map([['produce.duplicates', 2]]))
 }
 
 test('queues are listed and described in the words of the management API', async () => {
@@ -160,4 +160,12 @@ test('a property that there is not, or of another type, is the fault of who aske
     const answer = await ask(session, 'POST', '/api/exchanges/%2F/e/publish', { payload: '', properties })
     expect(answer.status, JSON.stringify(properties)).toBe(400)
   }
+})
+
+test('counters are told by name', async () => {
+  const { session } = sessionOf({})
+  expect(await ask(session, 'GET', '/api/odradek/counters')).toMatchObject({
+    status: 200,
+    body: '{"produce.duplicates":2}',
+  })
 })

@@ -7,7 +7,7 @@ import type { HttpRequest, HttpResponse } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
 import { exchangeRoutes } from './exchanges.ts'
 import { queueRoutes } from './queues.ts'
-import { answerBy, failed, type Asked, type Route } from './routing.ts'
+import { answerBy, failed, json, route, type Asked, type Counters, type Route } from './routing.ts'
 import { BadRequest } from './wanted.ts'
 
 const inThisVhost = (one: Route): Route => ({
@@ -18,11 +18,16 @@ const inThisVhost = (one: Route): Route => ({
       : failed(404, 'Object Not Found', `vhost ${asked.parts.vhost} not found`),
 })
 
-const routes: readonly Route[] = [...queueRoutes, ...exchangeRoutes].map(inThisVhost)
+/** Ours alone: RabbitMQ's management API has nothing like it. */
+const counterRoute = route('GET', '/api/odradek/counters', ({ counters }) =>
+  json(200, Object.fromEntries([...counters()].sort(([one], [other]) => (one < other ? -1 : 1)))),
+)
 
-export async function answerHttp(session: Session, request: HttpRequest): Promise<HttpResponse> {
+const routes: readonly Route[] = [...queueRoutes, ...exchangeRoutes, counterRoute].map(inThisVhost)
+
+export async function answerHttp(session: Session, request: HttpRequest, counters: Counters): Promise<HttpResponse> {
   try {
-    return await answerBy(routes, session, request)
+    return await answerBy(routes, session, request, counters)
   } catch (error) {
     if (error instanceof BadRequest || error instanceof DecodeError) return failed(400, 'bad_request', error.message)
     throw error

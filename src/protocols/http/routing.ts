@@ -5,9 +5,13 @@
 import type { HttpRequest, HttpResponse } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
 
+/** What happened since the start, by name. */
+export type Counters = () => ReadonlyMap<string, number>
+
 /** One request as a route's handler sees it. */
 export interface Asked {
   readonly session: Session
+  readonly counters: Counters
   /** The named parts of the path, decoded. */
   readonly parts: Readonly<Record<string, string>>
   readonly query: URLSearchParams
@@ -45,6 +49,7 @@ export async function answerBy(
   routes: readonly Route[],
   session: Session,
   request: HttpRequest,
+  counters: Counters,
 ): Promise<HttpResponse> {
   const words = wordsOf(request.path)
   if (words === undefined) return failed(400, 'bad_request', 'the path is not percent-encoded as it should be')
@@ -56,7 +61,7 @@ export async function answerBy(
     if (one.method !== request.method) continue
     const body = bodyOf(request.body)
     if (body === notJson) return failed(400, 'bad_request', 'the body is not JSON')
-    return one.answer({ session, parts, query: request.query, body })
+    return one.answer({ session, counters, parts, query: request.query, body })
   }
   return isThere
     ? failed(405, 'method_not_allowed', `${request.method} is not for ${request.path}`)
