@@ -41,7 +41,7 @@ async function turns(count: number): Promise<string> {
 /** What `promise` comes to within many turns, each of which may move the world's clock to its next timer. */
 const soon = (promise: Promise<unknown>): Promise<string> => Promise.race([outcomeOf(promise), turns(2000)])
 
-test('what waits behind a promised batch without room is refused, and a close ends', async () => {
+test('what the journal took is kept, what comes behind a batch without room is refused, and a close ends', async () => {
   const disk = new FaultDisk()
   const world = testWorld(disk.boot(), 3)
   const store = await openIn(world)
@@ -53,13 +53,15 @@ test('what waits behind a promised batch without room is refused, and a close en
   await new Promise((resolve) => setImmediate(resolve))
   const behind = store.append([entryOf(log, contractBatch(1, 5000))])
   expect(await soon(promised)).toBe('done')
-  expect(await soon(behind)).toBe('full')
+  // In the journal before the segment of the first turned out to have no room.
+  expect(await soon(behind)).toBe('done')
+  expect(await soon(store.append([entryOf(log, contractBatch(1, 5000))]))).toBe('full')
   expect(await soon(store.close())).toBe('done')
   disk.capacityBytes = Infinity
   const after = await openIn(testWorld(disk.boot(), 4))
   const log2 = await after.open(id, settings)
-  expect(log2.end).toBe(2)
-  expect((await log2.read(log2.start, 100_000, log2.end)).next).toBe(2)
+  expect(log2.end).toBe(3)
+  expect((await log2.read(log2.start, 100_000, log2.end)).next).toBe(3)
   await after.close()
 })
 

@@ -1,13 +1,13 @@
-// What waits for the journal: appends and single promises, gathered into one entry a cycle.
-// Promises: an append joins an entry only with or after all that was taken before it in its logs. A journal that
-// fails fails everything, once. Does not know: the journal's bytes; what follows a commit.
+// What waits for the journal: appends and single promises, gathered into entries; one sync for all that are written.
+// Promises: an append joins an entry only with or after all that was taken before it in its logs; entries settle in
+// order. A journal that fails fails everything, once. Does not know: the journal's bytes; what follows a commit.
 
 import { DiskError } from '../../base/world.ts'
 import { AppendFailure } from '../../log/store.ts'
 import type { Part } from './journal/entry.ts'
-import type { Journal } from './journal/journal.ts'
+import type { Journal, WrittenEntry } from './journal/journal.ts'
 import type { Partition, PartitionAppend, PartitionItem } from './partition.ts'
-import { journalEntryBytesMax } from './options.ts'
+import { journalEarlyBytesMin, journalEntryBytesMax } from './options.ts'
 
 export interface JournalQueueHost {
   /** These parts of appends are committed. */
@@ -27,12 +27,22 @@ interface Control {
   readonly reject: (why: Error) => void
 }
 
+/** An entry of the journal that waits for its sync, and who waits for it. */
+interface Entry extends WrittenEntry {
+  readonly items: readonly PartitionItem[]
+  readonly controls: readonly Control[]
+}
+
 export class JournalQueue {
   readonly #journal: Journal
   readonly #host: JournalQueueHost
   #appends: PartitionAppend[] = []
   #controls: Control[] = []
-  #settling: (() => void)[] = []
+  /** Written and not synced yet, oldest first. */
+  #written: Entry[] = []
+  #isSyncing = false
+  #deletesUnderWay = 0
+  #settling: { readonly below: number; resolve(): void }[] = []
   #stopped: AppendFailure | undefined
 
   constructor(journal: Journal, host: JournalQueueHost) {
@@ -41,10 +51,11 @@ export class JournalQueue {
   }
 
   get isIdle(): boolean {
-    return (
-      this.#stopped !== undefined ||
-      (!this.#journal.isBusy && this.#appends.length === 0 && this.#controls.length === 0)
-    )
+    return this.#stopped !== undefined || (!this.#isBusy && this.#appends.length === 0 && this.#controls.length === 0)
+  }
+
+  get #isBusy(): boolean {
+    return this.#isSyncing || this.#journal.isWriting || this.#written.length > 0
   }
 
   add(append: PartitionAppend): void {
@@ -70,7 +81,21 @@ export class JournalQueue {
   }
 
   pump(): void {
-    if (this.#stopped !== undefined || this.#journal.isBusy) return
+    if (this.#stopped !== undefined || this.#journal.isWriting) return
+    // The next entry is written while a sync runs only if there is much of it: what comes meanwhile joins it. Nothing is
+    // written behind a delete that is not settled: what waits for that log is refused then.
+    const isEarly = this.#waitingBytes() >= journalEarlyBytesMin && !this.#journal.isFarAhead
+    if (this.#deletesUnderWay === 0 && (!this.#isSyncing || isEarly)) this.#writeNext()
+    if (!this.#isSyncing && this.#written.length > 0) void this.#sync()
+  }
+
+  #waitingBytes(): number {
+    let bytes = 0
+    for (const append of this.#appends) bytes += append.bytes
+    return bytes
+  }
+
+  #writeNext(): void {
     const items: PartitionItem[] = []
     const parts: Part[] = []
     this.#gather(items, parts)
@@ -79,6 +104,7 @@ export class JournalQueue {
     if (!this.#hasRoom(items, parts)) return
     const controls = this.#controls
     this.#controls = []
+    this.#deletesUnderWay += deletesIn(controls)
     const sequence = this.#journal.nextSequence
     for (const item of items) {
       item.sequence = sequence
@@ -88,15 +114,28 @@ export class JournalQueue {
     }
     const taken = new Set(items.map(({ append }) => append))
     this.#appends = this.#appends.filter((append) => !taken.has(append))
-    void this.#commit(parts, items, controls, sequence)
+    try {
+      const written = this.#journal.write(parts)
+      if (!(written instanceof Promise)) return void this.#written.push({ ...written, items, controls })
+      written.then(
+        (entry) => {
+          this.#written.push({ ...entry, items, controls })
+          this.pump()
+        },
+        (error: unknown) => this.#fail(error, [{ items, controls }]),
+      )
+    } catch (error) {
+      this.#fail(error, [{ items, controls }])
+    }
   }
 
   /** What destroys or was written before may use the reserve, so that a full disk can become less full. */
   #hasRoom(items: readonly PartitionItem[], parts: readonly Part[]): boolean {
     const isUrgent = items.every(({ state }) => state === 'landed')
     try {
-      if (this.#journal.prepare(parts, isUrgent) === 'ready') return true
-      this.#host.onJournalFull()
+      const room = this.#journal.prepare(parts, isUrgent)
+      if (room === 'wait') this.#host.onJournalFull()
+      return room === 'ready'
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
       this.refuse(new AppendFailure(error.kind === 'full' ? 'full' : 'io', error.message), isUrgent)
@@ -124,33 +163,53 @@ export class JournalQueue {
     for (const { id, chain } of landed) parts.push({ kind: 'landed', id, ...chain.promisedEnd() })
   }
 
-  async #commit(
-    parts: readonly Part[],
-    items: readonly PartitionItem[],
-    controls: readonly Control[],
-    sequence: number,
-  ): Promise<void> {
+  async #sync(): Promise<void> {
+    this.#isSyncing = true
+    const entries = this.#written
+    this.#written = []
     try {
-      await this.#journal.commit(parts)
+      await this.#journal.sync(entries)
     } catch (error) {
-      this.#host.onJournalFailed(error)
-      const why = new AppendFailure('io', `the journal failed: ${error instanceof Error ? error.message : 'unknown'}`)
-      for (const { append } of items) append.reject(why)
-      for (const { reject } of controls) reject(why)
-      return
+      return this.#fail(error, entries)
     }
-    if (this.#stopped !== undefined) return
-    this.#host.onJournalled(items)
-    for (const { resolve } of controls) resolve(sequence)
-    const settling = this.#settling
-    this.#settling = []
-    for (const resolve of settling) resolve()
+    this.#isSyncing = false
+    if (this.#stopped !== undefined) return this.#reject(this.#stopped, entries)
+    // The medium goes on with what came meanwhile, while this turn does what the sync promised.
+    if (this.#deletesUnderWay === 0) this.pump()
+    for (const entry of entries) this.#settle(entry)
     this.#host.onJournalIdle()
   }
 
-  /** Resolves when the entry under way is. */
+  #settle({ items, controls, sequence }: Entry): void {
+    this.#host.onJournalled(items)
+    this.#journal.settledSequence = sequence + 1
+    for (const { resolve } of controls) resolve(sequence)
+    this.#deletesUnderWay -= deletesIn(controls)
+    if (this.#settling.length === 0) return
+    const settling = this.#settling
+    this.#settling = settling.filter(({ below }) => below > sequence + 1)
+    for (const { below, resolve } of settling) if (below <= sequence + 1) resolve()
+  }
+
+  #fail(error: unknown, entries: readonly Pick<Entry, 'items' | 'controls'>[]): void {
+    const later = this.#written
+    this.#written = []
+    this.#host.onJournalFailed(error)
+    const text = error instanceof Error ? error.message : 'unknown'
+    this.#reject(new AppendFailure('io', `the journal failed: ${text}`), [...entries, ...later])
+  }
+
+  #reject(why: AppendFailure, entries: readonly Pick<Entry, 'items' | 'controls'>[]): void {
+    for (const { items, controls } of entries) {
+      for (const { append } of items) append.reject(why)
+      for (const { reject } of controls) reject(why)
+    }
+  }
+
+  /** Resolves when all entries written by now are settled. */
   settled(): Promise<void> {
-    return this.#journal.isBusy ? new Promise((resolve) => this.#settling.push(resolve)) : Promise.resolve()
+    if (!this.#isBusy) return Promise.resolve()
+    return new Promise((resolve) => this.#settling.push({ below: this.#journal.nextSequence, resolve }))
   }
 
   /** No room for an entry: nothing of what waits was written. */
@@ -174,6 +233,10 @@ export class JournalQueue {
     for (const append of appends) append.reject(why)
     for (const { reject } of controls) reject(why)
   }
+}
+
+function deletesIn(controls: readonly Control[]): number {
+  return controls.filter(({ parts }) => parts.some(({ kind }) => kind === 'delete')).length
 }
 
 /** Whether all that was taken before `item` in its log is in the journal, in this entry, or in the segment. */

@@ -46,6 +46,8 @@ export const journalFileBytesMax = 16 * MiB
 export const journalGrowBytes = MiB
 /** Bytes of batches in one journal entry; more wait for the next cycle. One append may be larger. */
 export const journalEntryBytesMax = 8 * MiB
+/** From this much on, what waits is written to the journal while the sync before it runs; less is gathered further. */
+export const journalEarlyBytesMin = 64 * KiB
 /** Journal room that only deletes, trims and checkpoints may use when the disk is full. */
 export const journalReserveBytes = 64 * KiB
 

@@ -54,6 +54,7 @@ class Run {
   readonly deleted = new Set<LogId>()
   #topics = 0
   #records = 0
+  #opens = 0
 
   constructor(seed: number) {
     this.seed = seed
@@ -62,7 +63,8 @@ class Run {
   }
 
   async open(): Promise<LocalStore> {
-    this.world = testWorld(this.disk.boot(), this.seed + 1)
+    // Random numbers are never those of an earlier start: salts rely on it.
+    this.world = testWorld(this.disk.boot(), this.seed + ++this.#opens * 1_000_003)
     this.store = await openLocalStore(this.world, {
       path: '/data',
       journalBytesMax: 1024 * 1024,

@@ -36,6 +36,7 @@ export class SegmentChain {
   readonly segments: Segment[] = []
   readonly #world: SegmentWorld
   #isFolderChanged = false
+  #isLeftoverRemoved = false
   #rollBefore: Offset | undefined
   #syncing: Promise<SyncedEnd> | undefined
   /** The lowest journal entry whose batches are not known to be on the medium here. */
@@ -125,8 +126,19 @@ export class SegmentChain {
     const last = this.segments.at(-1)
     // Names that the last run made may be known to the kernel only, like the bytes it wrote.
     if (last === undefined || last.base !== synced?.base || last.bytes !== synced.position) this.#isFolderChanged = true
+    await this.#settleCuts()
     for (const segment of this.segments) if (!segment.isActive) await segment.loadMaxTimestamp()
     if (this.segments.length > 0) await this.#readBirth(nowMs)
+  }
+
+  /**
+   * What recovery took away goes for good before anything takes its offsets: a second power cut must not bring an
+   * old batch or an old segment back beside what was written in its place.
+   */
+  async #settleCuts(): Promise<void> {
+    for (const segment of this.segments) if (segment.isCut) await this.#syncBatches(segment, segment.syncedBytes)
+    if (this.#isLeftoverRemoved) await this.#world.disk.syncFolder(this.folder)
+    this.#isLeftoverRemoved = false
   }
 
   #closed(base: Offset, bytes: number, next: Offset): Segment {
@@ -149,6 +161,7 @@ export class SegmentChain {
   #removeLeftover(base: Offset): void {
     new Segment(this.#world, this.folder, base).remove()
     this.#isFolderChanged = true
+    this.#isLeftoverRemoved = true
   }
 
   /** A segment's age counts from its first batch, also over a restart; its timestamp is all that is left of that. */

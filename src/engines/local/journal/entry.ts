@@ -40,12 +40,19 @@ export type Part =
 const kinds = ['append', 'landed', 'trim', 'create', 'delete'] as const
 
 export const saltBytes = 8
-/** magic(4) salt(8) crc(4) sequence(8) headBytes(4) bodyBytes(4) parts(4), then the parts, then the bodies. */
+/**
+ * magic(4) salt(8) crc(4) sequence(8) unsynced(1) headBytes(3) bodyBytes(4) parts(4), then the parts, then the bodies.
+ * `unsynced`: how many entries before it were not known to be on the medium when it was written.
+ */
 export const entryHeadBytes = 36
 const magic = 0x4f_44_4a_45
 /** Entries begin at multiples of this. */
 const alignment = 8
 const partFixedBytes = { append: 25, landed: 24, trim: 8, create: 0, delete: 0 } as const
+
+/** Most entries that wait for one sync. */
+export const unsyncedEntriesMax = 255
+const headBytesMax = 0xff_ffff
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
 
@@ -61,10 +68,11 @@ export function partBytes(part: Part): number {
   return 2 + part.id.length + partFixedBytes[part.kind] + body
 }
 
-export function encodeEntry(parts: readonly Part[], salt: Buffer, sequence: number): EncodedEntry {
+export function encodeEntry(parts: readonly Part[], salt: Buffer, sequence: number, unsynced = 0): EncodedEntry {
   assert(salt.length === saltBytes && parts.length > 0, 'an entry has a salt and parts')
   let headBytes = entryHeadBytes
   for (const { id, kind } of parts) headBytes += 2 + id.length + partFixedBytes[kind]
+  assert(headBytes <= headBytesMax && unsynced <= unsyncedEntriesMax, 'the fields of an entry hold what it says')
   const head = Buffer.allocUnsafe(headBytes)
   const chunks: Buffer[] = [head]
   let bodyBytes = 0
@@ -79,7 +87,7 @@ export function encodeEntry(parts: readonly Part[], salt: Buffer, sequence: numb
   head.writeUInt32BE(magic, 0)
   head.set(salt, 4)
   writeInt64(head, sequence, 16)
-  head.writeUInt32BE(headBytes, 24)
+  head.writeUInt32BE(unsynced * 0x100_0000 + headBytes, 24)
   head.writeUInt32BE(bodyBytes, 28)
   head.writeUInt32BE(parts.length, 32)
   head.writeUInt32BE(crc32c(head.subarray(16)), 12)
@@ -113,6 +121,8 @@ function encodePart(head: Buffer, start: number, part: Part): number {
 
 export interface EntryHead {
   readonly sequence: number
+  /** All entries below were on the medium when it was written. */
+  readonly syncedBelow: number
   readonly headBytes: number
   readonly bytes: number
 }
@@ -121,11 +131,12 @@ export interface EntryHead {
 export function readEntryHead(file: Buffer, at: number, salt: Buffer): EntryHead | undefined {
   if (at + entryHeadBytes > file.length || file.readUInt32BE(at) !== magic) return undefined
   if (salt.compare(file, at + 4, at + 4 + saltBytes) !== 0) return undefined
-  const headBytes = file.readUInt32BE(at + 24)
+  const headBytes = file.readUIntBE(at + 25, 3)
   const bytes = aligned(headBytes + file.readUInt32BE(at + 28))
   if (headBytes < entryHeadBytes || at + bytes > file.length) return undefined
   if (file.readUInt32BE(at + 12) !== crc32c(file.subarray(at + 16, at + headBytes))) return undefined
-  return { sequence: readInt64(file, at + 16), headBytes, bytes }
+  const sequence = readInt64(file, at + 16)
+  return { sequence, syncedBelow: sequence - file[at + 24], headBytes, bytes }
 }
 
 /** The parts of the entry whose head was read, or undefined when a body is torn. Batches are slices of `file`. */
@@ -160,6 +171,8 @@ function readPart(file: Buffer, kind: Part['kind'], id: LogId, at: number, body:
   if (batch.length !== bytes || bytes < batchHeadBytes || readBatchHead(batch, 0)?.bytes !== bytes) return undefined
   if (batch.readUInt32BE(17) !== file.readUInt32BE(at + 21) || !batchCrcHolds(batch, 0, bytes)) return undefined
   const base = readInt64(file, at + 9) as Offset
+  // The batch's CRC does not cover its offset and leader epoch: a torn sector may have held just these.
+  if (readInt64(batch, 0) !== base || batch.readInt32BE(12) !== 0) return undefined
   return { kind, id, epoch: readInt64(file, at + 1), base, batch, isPromised: file[at] === 1 }
 }
 
@@ -167,14 +180,24 @@ function readPart(file: Buffer, kind: Part['kind'], id: LogId, at: number, body:
 export const partNext = (part: Extract<Part, { kind: 'append' }>): Offset =>
   (part.base + lastOffsetDeltaAt(part.batch, 0) + 1) as Offset
 
-/** Whether an entry of this salt with a sequence above `sequence` lies anywhere from `from` on. */
-export function hasLaterEntry(file: Buffer, from: number, salt: Buffer, sequence: number): boolean {
+/** Where the entry of this salt and sequence begins, from `from` on. */
+export function findEntry(file: Buffer, from: number, salt: Buffer, sequence: number): number | undefined {
+  for (const [at, head] of entriesFrom(file, from, salt)) if (head.sequence === sequence) return at
+  return undefined
+}
+
+/** Whether an entry of this salt, anywhere from `from` on, was written when entry `sequence` was on the medium. */
+export function hasEntryAfterSync(file: Buffer, from: number, salt: Buffer, sequence: number): boolean {
+  for (const [, head] of entriesFrom(file, from, salt)) if (head.syncedBelow > sequence) return true
+  return false
+}
+
+function* entriesFrom(file: Buffer, from: number, salt: Buffer): Generator<readonly [at: number, head: EntryHead]> {
   const needle = Buffer.alloc(4 + saltBytes)
   needle.writeUInt32BE(magic, 0)
   salt.copy(needle, 4)
   for (let at = file.indexOf(needle, from); at >= 0; at = file.indexOf(needle, at + 1)) {
     const head = readEntryHead(file, at, salt)
-    if (head !== undefined && head.sequence > sequence) return true
+    if (head !== undefined) yield [at, head]
   }
-  return false
 }

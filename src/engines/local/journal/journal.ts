@@ -1,6 +1,6 @@
 // The journal: entries one after the other in preallocated files that are used again.
-// Promises: a resolved commit is on the medium with all before it; one entry at a time, so that the next is written
-// only after the sync of the last. Does not know: logs, what parts mean, when they are no longer needed.
+// Promises: entries lie in the order they were written; what a resolved sync covers is on the medium. An entry may be
+// written while those before it are synced: nothing is promised of it before theirs. Does not know: logs, what parts mean.
 
 import { assert } from '../../../base/assert.ts'
 import type { Disk, Random } from '../../../base/world.ts'
@@ -14,7 +14,7 @@ import {
   type LocalSettings,
   writeNowBytesMax,
 } from '../options.ts'
-import { encodeEntry, type Part, partBytes, entryHeadBytes, saltBytes } from './entry.ts'
+import { encodeEntry, type Part, partBytes, entryHeadBytes, saltBytes, unsyncedEntriesMax } from './entry.ts'
 import { encodeFileHead, fileHeadBytes, type JournalFile, openJournalFile } from './journal-file.ts'
 
 /** Where a start leaves the journal. */
@@ -25,10 +25,20 @@ export interface JournalState {
   readonly nextSequence: number
 }
 
-export type JournalRoom = 'ready' | 'wait'
+/** `wait`: until something is recycled; `later`: until all that is written is synced. */
+export type JournalRoom = 'ready' | 'wait' | 'later'
+
+/** One entry in its file. */
+export interface WrittenEntry {
+  readonly sequence: number
+  readonly file: JournalFile
+}
 
 export class Journal {
-  isBusy = false
+  /** An entry is being written off the loop: no other may begin. */
+  isWriting = false
+  /** Entries below are on the medium, and what they promise has been done in memory: said by who does it. */
+  settledSequence: number
   readonly #disk: Disk
   readonly #random: Random
   readonly #folder: string
@@ -39,6 +49,8 @@ export class Journal {
   #current: JournalFile | undefined
   #position = 0
   #nextSequence: number
+  /** Entries below are known to be on the medium. */
+  #syncedBelow: number
   #nextNumber: number
   #isFolderChanged = false
 
@@ -52,6 +64,8 @@ export class Journal {
     this.#live = state.live
     this.#free = state.free
     this.#nextSequence = state.nextSequence
+    this.settledSequence = state.nextSequence
+    this.#syncedBelow = state.nextSequence
     this.#nextNumber = Math.max(0, ...[...state.live, ...state.free].map(({ number }) => number + 1))
   }
 
@@ -60,9 +74,9 @@ export class Journal {
     return this.#nextSequence
   }
 
-  /** Entries below are on the medium, and what they promise has been done in memory. */
-  get settledSequence(): number {
-    return this.isBusy ? this.#nextSequence - 1 : this.#nextSequence
+  /** As many entries as may be wait for a sync. */
+  get isFarAhead(): boolean {
+    return this.#nextSequence - this.#syncedBelow >= unsyncedEntriesMax
   }
 
   /** Bytes of files whose entries are still needed. */
@@ -82,13 +96,15 @@ export class Journal {
    * DiskError when the disk is full; nothing is written then. `isUrgent` may use the reserve.
    */
   prepare(parts: readonly Part[], isUrgent: boolean): JournalRoom {
-    assert(!this.isBusy, 'one entry at a time')
+    assert(!this.isWriting, 'one entry at a time')
     let bytes = entryHeadBytes + 8
     for (const part of parts) bytes += partBytes(part)
     if (this.#current !== undefined && this.#position + bytes <= Math.max(this.#fileBytes, this.#current.bytes)) {
       this.#grow(this.#current, this.#position, bytes, isUrgent)
       return 'ready'
     }
+    // A file begins only when all before it is on the medium: a start must not find it behind a hole.
+    if (this.#syncedBelow < this.#nextSequence) return 'later'
     const file = this.#free.pop() ?? this.#create()
     if (file === undefined) return 'wait'
     try {
@@ -131,15 +147,14 @@ export class Journal {
     }
   }
 
-  /** Writes and syncs one entry in the room prepared. A rejection means that nothing can be promised any more. */
-  async commit(parts: readonly Part[]): Promise<void> {
+  /** Writes one entry in the room prepared. A rejection means that nothing can be promised any more. */
+  write(parts: readonly Part[]): WrittenEntry | Promise<WrittenEntry> {
     const file = this.#current
-    assert(file !== undefined && !this.isBusy, 'room was prepared')
-    this.isBusy = true
+    assert(file !== undefined && !this.isWriting, 'room was prepared')
     const sequence = this.#nextSequence++
-    const entry = encodeEntry(parts, file.salt, sequence)
+    const entry = encodeEntry(parts, file.salt, sequence, sequence - this.#syncedBelow)
     const chunks = gathered(entry.chunks)
-    let at = this.#position
+    const at = this.#position
     let { bytes } = entry
     if (at === 0) {
       chunks.unshift(encodeFileHead(file.salt, file.firstSequence))
@@ -148,14 +163,26 @@ export class Journal {
     this.#position += bytes
     assert(this.#position <= file.bytes, 'an entry fits the room prepared')
     file.lastSequence = sequence
-    if (bytes <= writeNowBytesMax) file.file.writeNow(chunks, at)
-    else await file.file.write(chunks, at)
-    await file.file.sync()
+    const written = { sequence, file }
+    if (bytes <= writeNowBytesMax) {
+      file.file.writeNow(chunks, at)
+      return written
+    }
+    this.isWriting = true
+    return file.file.write(chunks, at).then(() => {
+      this.isWriting = false
+      return written
+    })
+  }
+
+  /** When it resolves, these entries are on the medium with all before them. */
+  async sync(entries: readonly WrittenEntry[]): Promise<void> {
+    for (const file of new Set(entries.map((entry) => entry.file))) await file.file.sync()
     if (this.#isFolderChanged) {
       this.#isFolderChanged = false
       await this.#disk.syncFolder(this.#folder)
     }
-    this.isBusy = false
+    for (const { sequence } of entries) this.#syncedBelow = Math.max(this.#syncedBelow, sequence + 1)
   }
 
   /** Whether a file would come free if nothing below `low` is needed. */

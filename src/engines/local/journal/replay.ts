@@ -5,7 +5,7 @@
 import type { Disk } from '../../../base/world.ts'
 import { CorruptLog } from '../../../log/store.ts'
 import { journalFileName, journalFileNumber } from '../layout.ts'
-import { hasLaterEntry, type Part, readEntryHead, readParts } from './entry.ts'
+import { findEntry, hasEntryAfterSync, type Part, readEntryHead, readParts } from './entry.ts'
 import { fileHeadBytes, type JournalFile, openJournalFile, readFileHead } from './journal-file.ts'
 import type { JournalState } from './journal.ts'
 
@@ -42,9 +42,19 @@ export function readJournal(disk: Disk, folder: string, lowSequence: number): Re
     for (;;) {
       const head = readEntryHead(content, at, salt)
       const parts = head?.sequence === expected ? readParts(content, at, head) : undefined
+      if ((head === undefined || parts === undefined) && expected < lowSequence) {
+        // What is not needed any more may be half overwritten: its file was being used again when the power went.
+        const next = findEntry(content, at, salt, lowSequence)
+        if (next === undefined && hasEntryAfterSync(content, at, salt, lowSequence))
+          throw new CorruptLog(`${path}: entry ${lowSequence} is missing`)
+        expected = lowSequence
+        if (next === undefined) break
+        at = next
+        continue
+      }
       if (head === undefined || parts === undefined) {
-        // The next entry is written only after the sync of this one: one behind a bad one means that it was promised.
-        if (hasLaterEntry(content, at, salt, expected)) throw new CorruptLog(`${path}: damaged at position ${at}`)
+        // An entry says up to which one all were on the medium: if that is this one, it was promised.
+        if (hasEntryAfterSync(content, at, salt, expected)) throw new CorruptLog(`${path}: damaged at position ${at}`)
         break
       }
       if (expected >= lowSequence) entries.push({ sequence: expected, parts })
