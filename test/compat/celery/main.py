@@ -286,8 +286,8 @@ def _():
         equal([message.payload["of"] for message in got], ["json", "json", "pickle"], "payloads")
         for message in got:
             message.ack()
-        queue.queue.delete()
         queue.close()
+        Queue(f"{NAME}.simple", channel=connection.default_channel).delete()
 
 
 @check("a worker killed with -9 loses nothing: another runs its task, told that it is redelivered", 60)
