@@ -80,6 +80,9 @@ export class MachineLog {
   private rewriting = false
   private rewriteAtBytes = rewriteSlackBytes
   private pause: Timer | undefined
+  private lastAppend: Promise<void> = Promise.resolve()
+  /** How often the machines were replayed after a refusal. */
+  private replays = 0
   private readonly whenAppended = (): void => this.rewriteWhenDue()
   private readonly whenRefused = (failure: unknown): Promise<void> => this.forget(failure)
 
@@ -124,7 +127,7 @@ export class MachineLog {
     if (this.state !== 'ready') return Promise.reject(new AppendFailure('closed', 'the machine log is not ready'))
     if (decisions.every(({ records }) => records.length === 0)) return this.store.append(alongside)
     const entry = this.entryOf(decisions)
-    const appended = this.store.append(alongside.length === 0 ? [entry] : [entry, ...alongside])
+    const appended = (this.lastAppend = this.store.append(alongside.length === 0 ? [entry] : [entry, ...alongside]))
     for (const { machine, records } of decisions) {
       if (machine.appliesItself === true) continue
       for (const record of records) this.applyOne(machine, record)
@@ -156,6 +159,7 @@ export class MachineLog {
   private async forget(failure: unknown): Promise<void> {
     if (this.state === 'ready') {
       this.state = 'replaying'
+      this.replays++
       this.world.trace.error('machine log append refused', { why: String(failure) })
       void this.recover()
     }
@@ -232,19 +236,25 @@ export class MachineLog {
     pieces: Iterator<{ machine: Machine; records: MachineRecord[]; bytes: number }>,
   ): Promise<number | undefined> {
     let liveBytes = 0
-    const appended: Promise<void>[] = []
+    const { replays } = this
+    const isLost = (): boolean => this.state !== 'ready' || this.replays !== replays
+    const endOfTurn = (): Promise<void> => new Promise((resolve) => this.world.clock.endOfTurn(resolve))
     for (;;) {
-      if (this.state !== 'ready') return undefined
+      if (isLost()) return undefined
       const piece = pieces.next()
       if (piece.done === true) break
-      const append = this.store.append([this.entryOf([piece.value])])
-      append.catch(() => undefined)
-      appended.push(append)
+      const append = (this.lastAppend = this.store.append([this.entryOf([piece.value])]))
+      append.catch((failure: unknown) => this.forget(failure).catch(() => undefined))
       liveBytes += piece.value.bytes
-      await new Promise<void>((resolve) => this.world.clock.endOfTurn(resolve))
+      await endOfTurn()
     }
-    await Promise.all(appended)
-    return liveBytes
+    // The pieces show, and leave out, what was decided while they were written: that has to be committed as well before
+    // what it replaces is trimmed. A machine that gathers what it decided in a turn appends it by the turn's end.
+    await endOfTurn()
+    await endOfTurn()
+    if (isLost()) return undefined
+    await this.lastAppend
+    return isLost() ? undefined : liveBytes
   }
 
   private *pieces(): Generator<{ machine: Machine; records: MachineRecord[]; bytes: number }> {
