@@ -58,6 +58,8 @@ export class DelayBucket implements QueuePart {
   isDeleted = false
   /** Its time has come: it is read, and says when its messages are due. */
   isNear = false
+  /** It could not be read on, and has to be approached again. */
+  isBehind = false
   readonly #world: Pick<World, 'clock'>
   readonly #log: QueueLog
   readonly #changed: () => void
@@ -131,9 +133,10 @@ export class DelayBucket implements QueuePart {
 
   // --- when messages are due ---
 
-  /** From now on it knows when its messages are due. Rejects when the log cannot be read. */
+  /** From now on it knows when its messages are due. Rejects when the log cannot be read: to be called again. */
   approach(): Promise<void> {
     this.isNear = true
+    this.isBehind = false
     return this.#indexAll()
   }
 
@@ -144,10 +147,15 @@ export class DelayBucket implements QueuePart {
   }
 
   #indexAll(): Promise<void> {
-    this.#indexing ??= this.#indexNow().finally(() => {
-      this.#indexing = undefined
-      this.#changed()
-    })
+    this.#indexing ??= this.#indexNow()
+      .catch((error: unknown) => {
+        this.isBehind = true
+        throw error
+      })
+      .finally(() => {
+        this.#indexing = undefined
+        this.#changed()
+      })
     return this.#indexing
   }
 
@@ -240,7 +248,7 @@ export class DelayBucket implements QueuePart {
 
   /** Whether all it ever held is moved, and its span is over. */
   isOver(nowMs: number): boolean {
-    if (!this.isNear || this.facts.toMs > nowMs || this.#indexing !== undefined || !this.isReady) return false
+    if (!this.isNear || this.facts.toMs > nowMs || this.#indexing !== undefined || !this.#log.isOpen) return false
     const { ledger, log, pendingMessages } = this.#log
     return pendingMessages === 0 && log.committed === log.end && ledger.floor === log.end && this.#index.count === 0
   }

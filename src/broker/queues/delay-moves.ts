@@ -48,7 +48,7 @@ export class DelayMoves {
       for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
-      if (bucket.isDeleted || !bucket.isReady) return offsets
+      if (bucket.isDeleted) return offsets
       const moved = offsets.slice(0, letters.length)
       const byTarget = this.#sort(letters)
       const entries: AppendEntry[] = []

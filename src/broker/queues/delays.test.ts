@@ -5,193 +5,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fieldTable, float64Field, int32Field, int64Field, textField, type Field } from '../../base/fields.ts'
-import { noProperties, readProperties, writeProperties } from '../../base/properties.ts'
-import { MachineLog } from '../../log/machine.ts'
-import { logId, type TopicId } from '../../log/store.ts'
-import { testWorld, turns } from '../broker-world.contract.ts'
-import { Catalog, type Topic } from '../catalog.ts'
-import { isRefusal } from '../errors.ts'
-import { logSettingsOf } from '../settings/topic-policy.ts'
-import { Partitions } from '../streams/partitions.ts'
-import { ProducerSnapshots } from '../streams/producer-snapshots.ts'
-import { StubStore } from '../stub-store.contract.ts'
+import { noProperties, writeProperties } from '../../base/properties.ts'
+import { turns } from '../broker-world.contract.ts'
 import { delayAsked, delayOfWaiting, waitingProperties } from './delay-header.ts'
 import { DelayIndex } from './delay-index.ts'
-import { Delays } from './delays.ts'
-import { Ledgers } from './ledgers.ts'
-import type { NewMessage, QueuesPart, StoredMessage } from './parts.ts'
-import { plainPolicy } from './queue-stage.contract.ts'
-import { Queues } from './queues.ts'
-import { Topology } from './topology.ts'
-
-const vhost = '/'
-const queueNames = ['q1', 'q2']
-
-/** Everything that a delayed message passes, over one store. */
-class Stage {
-  readonly world = testWorld()
-  readonly store = new StubStore()
-  topology!: Topology
-  delays!: Delays
-  queues!: Queues
-  machineLog!: MachineLog
-  /** What the queues gave, in order. */
-  readonly got: string[] = []
-  #full = false
-
-  static async open(): Promise<Stage> {
-    const stage = new Stage()
-    await stage.start()
-    return stage
-  }
-
-  async start(): Promise<void> {
-    const { world, store } = this
-    const catalog = new Catalog(new Map())
-    const topicOf = (name: string): Topic => ({
-      vhost,
-      name,
-      id: Buffer.alloc(16, `topic ${name}`).toString('base64url') as TopicId,
-      partitions: 1,
-      origin: 'amqp',
-      createdAtMs: 0,
-      overrides: new Map(),
-      policy: catalog.policyOf(new Map([['cleanup.policy', 'consumed']])),
-      queue: { durable: true, exclusive: false, autoDelete: false, arguments: [] },
-      isVolatile: false,
-    })
-    const ledgers = new Ledgers(world)
-    const snapshots = new ProducerSnapshots()
-    this.topology = new Topology({
-      queueExists: (_vhost, name) => queueNames.includes(name),
-      isQueueDurable: () => true,
-      fraction: () => 0.5,
-    })
-    this.delays = new Delays(world)
-    const machines = [catalog, snapshots, ledgers, this.topology, this.delays]
-    this.machineLog = await MachineLog.open(world, store, machines)
-    ledgers.start(this.machineLog)
-    const partitions = new Partitions({
-      world,
-      store,
-      snapshots,
-      producerIdExpirationMs: 1000,
-      produceRefusal: () => undefined,
-    })
-    const noLetters = { deadLetter: () => undefined, deadLetterRefused: () => undefined }
-    const there = new Set(store.list())
-    for (const name of queueNames) {
-      const { policy, id: topicId } = topicOf(name)
-      const id = logId(topicId, 0)
-      if (!there.has(id)) await store.create([{ id, settings: logSettingsOf(policy, id) }])
-    }
-    this.queues = new Queues({
-      world,
-      store,
-      partitions,
-      ledgers,
-      queueTopic: (_vhost, name) => (queueNames.includes(name) ? topicOf(name) : undefined),
-      policyOf: () => plainPolicy,
-      deadLettering: () => noLetters,
-      used: () => undefined,
-    })
-    const queues: QueuesPart = {
-      find: (name, queue) => this.delays.find(name, queue) ?? this.queues.find(name, queue),
-    }
-    this.delays.start({
-      world,
-      store,
-      machineLog: this.machineLog,
-      ledgers,
-      policy: catalog.policyOf(new Map()),
-      router: this.topology,
-      queues,
-      deadLettering: () => noLetters,
-      produceRefusal: () => (this.#full ? { refused: 'storageFull', why: 'full' } : undefined),
-    })
-    this.topology.delayBy(this.delays)
-    this.#exchanges()
-  }
-
-  #exchanges(): void {
-    const { routing } = this.topology.of(vhost)
-    for (const [name, durable] of [
-      ['later', true],
-      ['fleeting', false],
-    ] as const) {
-      const args = fieldTable({ 'x-delayed-type': textField('topic') })
-      const facts = { vhost, name, type: 'x-delayed-message', autoDelete: false, internal: false }
-      routing.setExchange({ ...facts, durable, arguments: args })
-      for (const destination of queueNames) {
-        const binding = { vhost, source: name, destination, destinationKind: 'queue' as const, arguments: [] }
-        routing.addBinding({ ...binding, routingKey: `${destination}.#` }, durable)
-      }
-    }
-  }
-
-  set isFull(isFull: boolean) {
-    this.#full = isFull
-  }
-
-  /** As a channel publishes: undefined when no queue took it. */
-  publish(exchange: string, routingKey: string, body: string, delay: Field | number | undefined, more: string[] = []) {
-    const field = typeof delay === 'number' ? int32Field(delay) : delay
-    const message: NewMessage = {
-      exchange,
-      routingKey,
-      properties: field === undefined ? noProperties : writeProperties({ headers: fieldTable({ 'x-delay': field }) }),
-      body: [Buffer.from(body)],
-      bodyBytes: Buffer.byteLength(body),
-      isDeadLetter: false,
-    }
-    const destinations = this.topology.route(vhost, exchange, [routingKey, ...more], message, false)
-    if (isRefusal(destinations)) throw new Error(destinations.why)
-    const receipts = destinations.map((name) => {
-      const receipt = (this.delays.find(vhost, name) ?? this.queues.find(vhost, name))?.add(message)
-      if (receipt === undefined || isRefusal(receipt)) throw new Error('not taken')
-      return receipt
-    })
-    return receipts.at(0)
-  }
-
-  /** Takes whatever lies in the queues. */
-  async drain(): Promise<readonly string[]> {
-    for (const name of queueNames) {
-      const queue = this.queues.find(vhost, name)
-      for (;;) {
-        const taken = await queue?.take(true)
-        if (taken === undefined || isRefusal(taken)) break
-        this.got.push(`${name} ${textOf(taken)}`)
-      }
-    }
-    return this.got.splice(0)
-  }
-
-  async pass(ms: number): Promise<void> {
-    this.world.clock.advance(ms)
-    await turns(30)
-  }
-
-  async crash(): Promise<void> {
-    this.store.crash()
-    this.machineLog.close()
-    await this.delays.close()
-    await this.start()
-    await turns()
-  }
-
-  /** Logs of delayed messages. */
-  logs(): number {
-    return this.store.list().filter((id) => id.startsWith('AAAA')).length - 1
-  }
-}
-
-function textOf(message: StoredMessage): string {
-  const { headers } = readProperties(message.properties)
-  const delay = headers?.find((one) => one.name === 'x-delay')?.value
-  const said = delay !== undefined && 'value' in delay ? ` ${String(delay.value)}` : ''
-  return `${message.body.toString()}${said}`
-}
+import { DelayStage, vhost } from './delay-stage.contract.ts'
 
 describe('the header', () => {
   test.each<[Field, number | undefined]>([
@@ -237,7 +55,7 @@ test('the index gives what is due in its order', () => {
 
 describe('waiting', () => {
   test('without a delay at once, with one when it is due, the header negative', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.publish('later', 'q1', 'now', undefined)
     stage.publish('later', 'q1', 'late', 3000)
     stage.publish('later', 'q1', 'early', 1000)
@@ -253,7 +71,7 @@ describe('waiting', () => {
   })
 
   test('routed by the bindings of the time when it is due; dropped when the exchange is gone', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.publish('later', 'q1.x', 'one', 1000)
     stage.publish('later', 'q2.x', 'two', 1000)
     stage.publish('fleeting', 'q1.x', 'three', 1000)
@@ -268,7 +86,7 @@ describe('waiting', () => {
   })
 
   test('the receipt is that of the log it waits in', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.publish('later', 'q1', 'opens the bucket', 1000)
     await turns(20)
     stage.store.manual = true
@@ -281,7 +99,7 @@ describe('waiting', () => {
   })
 
   test('a log that cannot be made refuses, and the next message gets another', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.store.failing = { create: new Error('no room for a log') }
     const refused = stage.publish('later', 'q1', 'refused', 1000)
     await turns(20)
@@ -294,7 +112,7 @@ describe('waiting', () => {
   })
 
   test('logs are dropped whole when all is moved', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     for (const delay of [1000, 5000, 100_000, 3_000_000, 100_000_000]) stage.publish('later', 'q1', `${delay}`, delay)
     await turns(20)
     expect(stage.logs()).toBeGreaterThanOrEqual(4)
@@ -311,7 +129,7 @@ describe('waiting', () => {
   })
 
   test('a full disk delays, and nothing is lost by it', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.publish('later', 'q1', 'one', 1000)
     await turns(10)
     stage.isFull = true
@@ -323,7 +141,7 @@ describe('waiting', () => {
   })
 
   test('over a crash: what is durable still waits, also what was due meanwhile', async () => {
-    const stage = await Stage.open()
+    const stage = await DelayStage.open()
     stage.publish('later', 'q1', 'kept', 10_000)
     stage.publish('later', 'q2', 'due meanwhile', 1000)
     stage.publish('later', 'q2', 'far', 1_000_000)

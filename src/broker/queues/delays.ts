@@ -310,26 +310,30 @@ export class Delays implements Machine, DelaysPart {
     let indexed = 0
     for (const bucket of this.#byName.values()) indexed += bucket.indexed
     for (const bucket of this.#byName.values()) {
-      if (bucket.isNear || bucket.facts.fromMs - approachMs > nowMs || indexed >= indexedMax) continue
+      const isDue = bucket.isBehind || (!bucket.isNear && bucket.facts.fromMs - approachMs <= nowMs)
+      if (!isDue || indexed >= indexedMax) continue
       indexed += bucket.messages
       bucket.approach().catch((error: unknown) => {
         if (bucket.isDeleted || this.#isClosed) return
         this.#world.trace.warn('delayed messages not read, trying again', { why: String(error) })
-        bucket.isNear = false
         this.#retryLater()
       })
     }
   }
 
-  /** When something is to be done; undefined: never. */
+  /** When something is to be done; undefined: never, as things are. */
   #nextMs(): number | undefined {
-    let nextMs: number | undefined
+    const nowMs = this.#world.clock.nowMs()
+    let nextMs = Infinity
     for (const bucket of this.#byName.values()) {
       const { isNear, facts } = bucket
-      const atMs = isNear ? Math.min(bucket.nextMs ?? Infinity, this.#overMs(bucket)) : facts.fromMs - approachMs
-      if (atMs !== Infinity && !(atMs >= (nextMs ?? Infinity))) nextMs = atMs
+      let atMs = facts.fromMs - approachMs
+      if (isNear) atMs = Math.min(bucket.nextMs ?? Infinity, this.#overMs(bucket))
+      // It waits for room: what is moved meanwhile brings us back here.
+      else if (atMs <= nowMs) continue
+      nextMs = Math.min(nextMs, atMs)
     }
-    return nextMs
+    return nextMs === Infinity ? undefined : nextMs
   }
 
   /** When a bucket may be over. What is under way tells when it is done. */
