@@ -120,6 +120,7 @@ export class QueueHouse {
       this.#desk.policiesChanged(vhost)
     })
     this.#desk.start()
+    void this.#queues.start(catalog.all().filter((topic) => topic.queue !== undefined))
   }
 
   /** Queues as those see them who publish: with what waits for its time. */

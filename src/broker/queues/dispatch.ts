@@ -10,6 +10,8 @@ import type { Missing, Reading } from './reading.ts'
 
 /** What may keep a message from being given out, and what is written on those that are. */
 export interface DeliveryRules {
+  /** A few messages are about to be given out, in this turn. */
+  begin(): void
   /** True: the message the reading stands at is not given out any more; the rule has dealt with it. */
   drops(offset: number): boolean
   /** The message is about to go out: to a consumer, or to one who asked; kept: it is to be settled. */
@@ -60,6 +62,7 @@ export class Dispatch {
     if (this.isWaiting || this.#isClosed) return false
     const ledger = this.#ledger
     const message = this.#message
+    this.#rules.begin()
     for (let count = 0; count < messagesMax; count++) {
       const consumer = consumers.next()
       if (consumer === undefined) return false
@@ -146,6 +149,7 @@ export class Dispatch {
         if (failure === undefined) continue
         return refuse('storageFailed', `the queue's log could not be read: ${failure}`)
       }
+      this.#rules.begin()
       if (this.#rules.drops(offset)) continue
       return this.#taken(offset, noAck)
     }

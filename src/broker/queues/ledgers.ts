@@ -125,6 +125,10 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return ledger
   }
 
+  hasExpirations(id: LedgerId): boolean {
+    return (this.#states.get(keyOf(id).toString('latin1'))?.detail?.expiries?.blocks ?? 0) > 0
+  }
+
   release(id: LedgerId): void {
     const key = keyOf(id)
     const name = key.toString('latin1')

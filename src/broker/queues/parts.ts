@@ -160,6 +160,8 @@ export interface LedgersPart {
    * priority levels. `isVolatile`: of a scratch log, never written. Open already: the same object.
    */
   open(id: LedgerId, start: number, levels: number, isVolatile: boolean): LedgerPart
+  /** Whether messages of it expire by their own expiration: known of ledgers that are not open too. */
+  hasExpirations(id: LedgerId): boolean
   /** In memory no more; what is stored of it stays. For queues that fell asleep: nothing is acquired. */
   release(id: LedgerId): void
   /**

@@ -12,6 +12,10 @@ import type { Reading } from './reading.ts'
 
 /** Messages that leave in one turn. */
 const leavePerTurn = 1024
+/** A block of expirations that begins further than this from the log's end does not grow any more. */
+const blockSpanMax = 1024
+/** When a look was not a whole one. */
+const againMs = 20
 /** Timers are bounded; a longer time is looked at again then. */
 const timerMsMax = 24 * 60 * 60 * 1000
 
@@ -40,16 +44,23 @@ export class Expiry {
   #returns = 0
   /** Whether a message with an expiration of its own was ever seen. */
   #hasOwn = false
+  /** ledger.nextExpiryMs, as of the last begin(). */
+  #ownMs: number | undefined
 
   constructor(queue: ExpiringQueue) {
     this.#queue = queue
+  }
+
+  /** Some messages are about to be asked about. */
+  begin(): void {
+    this.#ownMs = this.#queue.ledger.nextExpiryMs
   }
 
   /** Whether the message the reading stands at is past its time and must not be given out. */
   isDue(offset: number): boolean {
     const { policy, ledger, reading, clock } = this.#queue
     const ttlMs = policy.messageTtlMs
-    const ownMs = ledger.nextExpiryMs
+    const ownMs = this.#ownMs
     if (ttlMs === undefined && ownMs === undefined) return false
     const nowMs = clock.nowMs()
     if (ttlMs !== undefined && reading.timestampMs(offset) + ttlMs <= nowMs)
@@ -156,7 +167,7 @@ export class Expiry {
   // --- expirations of their own ---
 
   async #sweepOwn(): Promise<number> {
-    const { ledger, clock } = this.#queue
+    const { ledger, clock, log } = this.#queue
     for (;;) {
       const nowMs = clock.nowMs()
       const nextMs = ledger.nextExpiryMs
@@ -168,8 +179,11 @@ export class Expiry {
       for (const { from, to } of blocks) {
         if (this.#queue.isDeleted) return Infinity
         const returns = this.#returns
+        const { end } = log
         const earliestMs = await this.#sweepBlock(from, to)
-        ledger.reprice(from, returns === this.#returns ? earliestMs : clock.nowMs() + 1)
+        // What came back, is not committed yet or was added meanwhile was not looked at.
+        const isWhole = returns === this.#returns && to <= ledger.end && (end === log.end || end - from > blockSpanMax)
+        ledger.reprice(from, isWhole ? earliestMs : Math.min(earliestMs ?? Infinity, clock.nowMs() + againMs))
       }
     }
   }

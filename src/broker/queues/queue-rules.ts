@@ -80,6 +80,10 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   // --- what happens to messages ---
 
+  begin(): void {
+    this.#expiry.begin()
+  }
+
   drops(offset: number): boolean {
     if (!this.#expiry.isDue(offset)) return false
     this.expire(offset)

@@ -55,6 +55,7 @@ export class QueueStage {
   partitions!: Partitions
   catalog!: Catalog
   #machineLog!: MachineLog
+  #lives = 0
 
   private constructor(world: TestWorld) {
     this.world = world
@@ -68,6 +69,7 @@ export class QueueStage {
 
   async #start(): Promise<void> {
     const { world, store } = this
+    const life = ++this.#lives
     this.ledgers = new Ledgers(world)
     const snapshots = new ProducerSnapshots()
     this.catalog = new Catalog(new Map())
@@ -82,8 +84,10 @@ export class QueueStage {
       produceRefusal: () => undefined,
     })
     const deadLettering: DeadLettering = {
-      deadLetter: (queue, offsets, reason) =>
-        void this.letters.push({ queue: queue.topic.name, offsets: [...offsets], reason }),
+      deadLetter: (queue, offsets, reason) => {
+        // A timer of a life before.
+        if (life === this.#lives) this.letters.push({ queue: queue.topic.name, offsets: [...offsets], reason })
+      },
       deadLetterRefused: (_queue, message) => void this.refusedLetters.push(Buffer.concat(message.body).toString()),
     }
     this.queues = new Queues({

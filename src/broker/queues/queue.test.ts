@@ -437,6 +437,23 @@ describe('times to live', () => {
     expect(await queue.take(true)).toMatchObject({ body: Buffer.from('b') })
   })
 
+  test('go on after a crash, though nobody asks for the queue', async () => {
+    const stage = await QueueStage.open()
+    await publish(await stage.queue('own', { deadLetterExchange: 'dlx' }), testMessage('a', { expiration: '100' }))
+    await publish(await stage.queue('all', { deadLetterExchange: 'dlx', messageTtlMs: 100 }), 'a')
+    await publish(await stage.queue('none'), 'a')
+    await stage.crash()
+    await stage.queues.start(['own', 'all', 'none'].map((name) => stage.topic('/', name)))
+    expect([...stage.queues.all()].map((queue) => queue.topic.name)).toEqual(['own', 'all'])
+    await turns()
+    stage.world.clock.advance(101)
+    await turns()
+    expect(stage.letters.map(({ queue, reason }) => [queue, reason])).toEqual([
+      ['own', 'expired'],
+      ['all', 'expired'],
+    ])
+  })
+
   test('of a message: kept over a crash', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q')

@@ -5,7 +5,7 @@
 import { BufferPool } from '../../base/buffer-pool.ts'
 import { MiB } from '../../base/limits.ts'
 import type { World } from '../../base/world.ts'
-import type { Store, TopicId } from '../../log/store.ts'
+import { logId, type Store, type TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
@@ -73,6 +73,22 @@ export class Queues implements QueuesPart {
     // Its settings may have changed.
     queue.topic = topic
     return queue
+  }
+
+  /**
+   * After a start: queues whose messages expire by themselves are opened though nobody asks for them, since what expires
+   * may have somewhere to go.
+   */
+  async start(topics: Iterable<Topic>): Promise<void> {
+    const { ledgers, store, world } = this.#host
+    for (const topic of topics) {
+      const log = logId(topic.id, 0)
+      const { messageTtlMs, type } = this.#host.policyOf(topic)
+      const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
+      if (type === 'stream' || !(hasSome || ledgers.hasExpirations({ log, number: 0 }))) continue
+      const refused = await this.find(topic.vhost, topic.name)?.ready()
+      if (refused !== undefined) world.trace.warn('queue not opened', { queue: topic.name, why: refused.why })
+    }
   }
 
   /** As find(), but only when it was asked for before. */
