@@ -132,13 +132,14 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
 
 type State = Awaited<ReturnType<typeof openState>>
 
-function openPartitions(world: World, store: Store, { settings, snapshots }: State) {
+function openPartitions(world: World, store: Store, { settings, snapshots, ledgers }: State) {
   const roomLeft = new RoomLeft(world.clock, store, settings)
   const partitions = new Partitions({
     world,
     store,
     snapshots,
     producerIdExpirationMs: settings.number('producer.id.expiration.ms'),
+    referredEnd: (id) => ledgers.endOf(id),
     produceRefusal: () => roomLeft.produceRefusal(),
   })
   return { roomLeft, partitions }

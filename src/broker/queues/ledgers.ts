@@ -125,6 +125,12 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return ledger
   }
 
+  /** What the log's own ledger speaks of ends here: no offset below may be given again. */
+  endOf(log: LogId): number {
+    const state = this.#states.get(keyOf({ log, number: 0 }).toString('latin1'))
+    return state === undefined ? 0 : Math.max(state.floor, state.detail?.closed.ceiling ?? 0)
+  }
+
   hasExpirations(id: LedgerId): boolean {
     return (this.#states.get(keyOf(id).toString('latin1'))?.detail?.expiries?.blocks ?? 0) > 0
   }

@@ -81,6 +81,7 @@ export class QueueStage {
       store,
       snapshots,
       producerIdExpirationMs: 1000,
+      referredEnd: (id) => this.ledgers.endOf(id),
       produceRefusal: () => undefined,
     })
     const deadLettering: DeadLettering = {

@@ -243,6 +243,26 @@ describe('what comes back', () => {
     expect(next.got.slice(0, 2).map(({ redelivered }) => redelivered)).toEqual([true, true])
   })
 
+  test('a log that lost its end gives no offset twice: what was acknowledged stays so, what comes is new', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q')
+    const consumer = consume(queue, { credit: 2 })
+    await publish(queue, ...numbered(3))
+    await turns()
+    for (const { offset } of consumer.got) queue.acknowledge(offset)
+    await stage.settle()
+    // The power went: the machine log was synced, this log not.
+    const log = stage.store.logs.get(stage.partitions.of(queue.topic, 0)!.id)!
+    log.committed = log.end = 0 as never
+    log.batches = []
+    await stage.crash()
+    const again = await stage.queue('q')
+    await publish(again, 'new')
+    const next = consume(again)
+    await turns()
+    expect(next.got).toMatchObject([{ body: 'new', offset: 2, redelivered: false }])
+  })
+
   test('get: the next one, whatever the consumers; undefined when there is none', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q')

@@ -29,6 +29,8 @@ export interface PartitionHost {
   readonly store: Store
   readonly snapshots: ProducerSnapshots
   readonly producerIdExpirationMs: number
+  /** An offset of the log that somebody else refers to: none below it may be given again. */
+  referredEnd?(id: LogId): number
   /** Why nothing may be produced now (a full disk); undefined: it may. */
   produceRefusal(): Refusal | undefined
 }
@@ -91,7 +93,8 @@ export class Partition {
     const { store, snapshots, world } = this.#host
     try {
       if (this.#log === undefined) {
-        const endAtLeast = offset(snapshots.of(this.id)?.offset ?? 0)
+        const referredEnd = this.#host.referredEnd?.(this.id) ?? 0
+        const endAtLeast = offset(Math.max(snapshots.of(this.id)?.offset ?? 0, referredEnd))
         this.#log = await store.open(this.id, logSettingsOf(policy, this.id), endAtLeast)
       } else if (this.#log.failed) await this.#log.reopen()
       return this.#log
