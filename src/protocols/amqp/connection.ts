@@ -17,7 +17,7 @@ import { protocolHeader, saslProtocolHeader, undecodable, unknownFrame, type Ope
 import { decodeMethod, methodKey, methodName, type MethodInput, type MethodName } from '../../wire/amqp/methods.ts'
 import { AmqpChannel, type ChannelHost } from './channel.ts'
 import { Fault, replyCode, replyText } from './fault.ts'
-import { channelsMax, frameBytesMax, Handshake, type HandshakeSide, type Negotiated } from './handshake.ts'
+import { Handshake, offered, type HandshakeSide, type Negotiated } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { ClientCapabilities } from './identity.ts'
 import { Intake, openings } from './intake.ts'
@@ -92,7 +92,7 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
   /** The method under way on channel 0. */
   private key = 0
   private session: QueueCalls | undefined
-  private channelsAllowed = channelsMax
+  private channelsAllowed: number = offered.channelsMax
   private heartbeat: Heartbeat | undefined
   private deadline: Timer | undefined
   private bytesUnderWay = 0
@@ -112,7 +112,7 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     this.clusterName = options.clusterName ?? 'odradek'
     this.connection = connection
     this.pool = pool
-    this.intake = new Intake(new FrameReader(frameBytesMax, pool), {
+    this.intake = new Intake(new FrameReader(offered.firstFrameBytesMax, pool), {
       opened: (opening) => this.openedWith(opening),
       frame: (reader) => this.frame(reader),
       failed: (error) => {
@@ -120,7 +120,7 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
         else this.failed(error, this.current?.methodUnderWay ?? this.key, this.current)
       },
     })
-    this.writer = new FrameWriter(frameBytesMax, pool)
+    this.writer = new FrameWriter(offered.frameBytesMax, pool)
     this.outlet = new Outlet(connection, this.writer, () => this.giveRoom())
     this.handshake = new Handshake(this)
     this.endWithin(handshakeMs, 'the handshake took too long')

@@ -3,7 +3,7 @@
 // Does not know: refusals of the broker beyond how one is passed on.
 
 import { describe, expect, test } from 'vitest'
-import { frameBytesMax } from './handshake.ts'
+import { offered } from './handshake.ts'
 import {
   headerFrame,
   methodFrame,
@@ -297,7 +297,7 @@ describe('before the connection is open', () => {
   const hello = Buffer.from('AMQP\0\0\x09\x01', 'latin1')
   const login = methodFrame(0, 'connectionStartOk', startOk(['authentication_failure_close']))
   const tune = (values: object): Buffer =>
-    methodFrame(0, 'connectionTuneOk', { channelMax: 2047, frameMax: frameBytesMax, heartbeat: 60, ...values })
+    methodFrame(0, 'connectionTuneOk', { channelMax: 2047, frameMax: offered.frameBytesMax, heartbeat: 60, ...values })
   test.each<[string, Buffer[], string]>([
     [
       'a wrong password',
@@ -374,6 +374,14 @@ describe('before the connection is open', () => {
     await client.world.pass(1)
     expect(client.connection.state).toBe('destroyed')
     expect(client.world.trace.counters().get('amqp.logins.refused')).toBe(1)
+  })
+
+  test('a start-ok that is larger than what nobody knows may send', async () => {
+    const client = new RawClient()
+    client.send(hello, methodFrame(0, 'connectionStartOk', startOk(['authentication_failure_close'], 'x'.repeat(8200))))
+    expect(await client.names()).toEqual(['0 connectionStart'])
+    await client.world.pass(3000)
+    expect(client.connection.state).toBe('destroyed')
   })
 
   test('a handshake that takes too long is cut', async () => {

@@ -10,9 +10,13 @@ import { noCapabilities, readCapabilities, serverProperties, type ClientCapabili
 import { loginRefusal, mechanisms, readLogin } from './login.ts'
 
 /** What we offer, as RabbitMQ does (deps/rabbit/Makefile: PROJECT_ENV). */
-export const frameBytesMax = 131_072
-export const channelsMax = 2047
-const heartbeatSeconds = 60
+export const offered = {
+  frameBytesMax: 131_072,
+  /** Until something is negotiated: who is not known yet is not given much (initial_frame_max). A token fits. */
+  firstFrameBytesMax: 8192,
+  channelsMax: 2047,
+  heartbeatSeconds: 60,
+} as const
 
 export interface Negotiated {
   readonly user: string
@@ -85,13 +89,14 @@ export class Handshake {
     }
     this.user = login.user
     this.currentState = 'tuning'
-    this.side.write('connectionTune', { channelMax: channelsMax, frameMax: frameBytesMax, heartbeat: heartbeatSeconds })
+    const { channelsMax: channelMax, frameBytesMax: frameMax, heartbeatSeconds: heartbeat } = offered
+    this.side.write('connectionTune', { channelMax, frameMax, heartbeat })
   }
 
   /** 0 asks for no limit, which is more than we offer (rabbit_reader:validate_negotiated_integer_value). */
   private tuneOk(said: Extract<MethodCall, { name: 'connectionTuneOk' }>['arguments']): void {
-    checkNegotiated('frame_max', said.frameMax, frameBytesMin, frameBytesMax)
-    checkNegotiated('channel_max', said.channelMax, 1, channelsMax)
+    checkNegotiated('frame_max', said.frameMax, frameBytesMin, offered.frameBytesMax)
+    checkNegotiated('channel_max', said.channelMax, 1, offered.channelsMax)
     this.currentState = 'opening'
     this.side.tuned({
       frameBytesMax: said.frameMax,

@@ -9,7 +9,7 @@ export interface HeartbeatSide {
   hasSent(): boolean
   /** Nothing left for half an interval. */
   beat(): void
-  /** Nothing came for two intervals. */
+  /** Nothing came for more than two intervals. */
   silent(): void
 }
 
