@@ -237,6 +237,17 @@ function lifeContract(within: Within, settings: LogSettings): void {
     await store.append([entryOf(again, contractBatch(1, 9))])
     expect(await readAll(again)).toEqual([24])
   })
+  within('begins one segment at a roll, also behind an append under way', async ({ store }, log) => {
+    const append = (): Promise<void> => store.append([entryOf(log, contractBatch(1, 20))])
+    const underWay = append()
+    log.roll()
+    for (let count = 0; count < 4; count++) await append()
+    await underWay
+    expect(log.segments().map(({ base, next }) => [base, next])).toEqual([
+      [0, 1],
+      [1, 5],
+    ])
+  })
   within('rewrites a closed segment without what nobody wants, and keeps the offsets', async (opened, log) => {
     for (let place = 0; place < 12; place++) await opened.store.append([entryOf(log, contractBatch(2, 200))])
     log.roll()

@@ -204,6 +204,8 @@ export class SegmentChain {
 
   #roll(base: Offset): void {
     if (this.active.bytes > 0) this.begin(base)
+    // What was asked for is done: what follows stays together again.
+    if (this.#rollBefore !== undefined && base >= this.#rollBefore) this.#rollBefore = undefined
   }
 
   /** How many of `run` go into the active segment together; a new one is begun first when they have to. */
