@@ -46,6 +46,64 @@ test('operating.md lists every option and exit code', () => {
   for (const code of Object.values(exitCodes)) expect(page).toMatch(new RegExp(`^\\| ${code} \\|`, 'm'))
 })
 
+describe('operating.md lists what the command line has', () => {
+  const page = textOf('docs/operating.md')
+  const helpOf = async (...command: string[]): Promise<string> => (await odradek([...command, '--help'])).out
+  const commandsIn = (help: string): string[] =>
+    [...(help.split('Commands:\n')[1] ?? '').matchAll(/^ {2}([a-z]+)/gm)]
+      .map(([, name]) => name ?? '')
+      .filter((name) => name !== 'help')
+  const optionsIn = (help: string): string[] =>
+    [...help.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, name]) => name ?? '').filter((name) => name !== '--version')
+
+  test('commands and their options', async () => {
+    const groups = commandsIn(await helpOf())
+    expect(groups).toContain('queues')
+    const missing: string[] = []
+    const look = async (group: string): Promise<void> => {
+      const help = await helpOf(group)
+      const commands = commandsIn(help)
+      // The rows that speak of it, or the section of serve.
+      const about = group === 'serve' ? page : (page.match(new RegExp(`^\\| \`${group}\\b.*$`, 'gm')) ?? []).join('\n')
+      for (const command of commands)
+        if (!new RegExp(`\`(${group} )?${command}\\b`).test(about)) missing.push(`${group} ${command}`)
+      const helps = [help, ...(await Promise.all(commands.map((command) => helpOf(group, command))))]
+      for (const option of new Set(helps.flatMap(optionsIn)))
+        if (!about.includes(option) && !['--json', '--kafka', '--data'].includes(option))
+          missing.push(`${group} ${option}`)
+      if (about === '') missing.push(group)
+    }
+    await Promise.all(groups.map(look))
+    expect(missing).toEqual([])
+  })
+
+  test('every reason for which a message leaves a queue', () => {
+    const [, union = ''] = /type ClosedReason =((?:\n {2}\| '\w+')+)/.exec(textOf('src/broker/queues/parts.ts')) ?? []
+    const reasons = [...union.matchAll(/'(\w+)'/g)].map(([, reason]) => reason ?? '')
+    expect(reasons.length).toBeGreaterThan(5)
+    const row = /^\| `ledger\.closed\.REASON`.*$/m.exec(page)?.[0]
+    for (const reason of reasons) expect(row).toContain(`\`${reason}\``)
+  })
+
+  test('every counter of something dropped', () => {
+    const sources = projectFiles().filter((path) => /^src\/broker\/.*\.ts$/.test(path) && !path.includes('.test.'))
+    const counters = sources.flatMap((path) =>
+      [...textOf(path).matchAll(/count\(['`]([\w.]*dropped)/g)].map(([, name]) => name ?? ''),
+    )
+    expect(counters.length).toBeGreaterThan(2)
+    for (const counter of counters) expect(page).toContain(`\`${counter}`)
+  })
+})
+
+test('protocols.md names every exchange type and every argument of a queue', () => {
+  const page = textOf('docs/protocols.md')
+  const types = [...textOf('src/broker/queues/exchange-types.ts').matchAll(/^ {2,4}\[?'([a-z-]+)',/gm)]
+  const args = [...textOf('src/broker/queues/queue-arguments.ts').matchAll(/'(x-[a-z-]+)'/g)]
+  expect(types.length).toBeGreaterThan(4)
+  const missing = [...types, ...args].map(([, name]) => `\`${name}\``).filter((name) => !page.includes(name))
+  expect([...new Set(missing)]).toEqual([])
+})
+
 describe('the programs of the README', () => {
   const blocks = [...textOf('README.md').matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code ?? '')
   const env = { ...process.env, KAFKAJS_NO_PARTITIONER_WARNING: '1' }
