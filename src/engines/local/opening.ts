@@ -60,7 +60,7 @@ export async function openFolder(world: LocalWorld, settings: LocalSettings): Pr
   const replay =
     before?.isClean === true ? undefined : readJournal(disk, layout.journal(path), before?.lowSequence ?? 0)
   const nextSequence = replay?.nextSequence ?? before?.lowSequence ?? 0
-  const state = journalState(disk, layout.journal(path), replay, nextSequence)
+  const state = await journalState(disk, layout.journal(path), replay, nextSequence)
   // What was read may not be on the medium: a process that died left it with the kernel. We build on it, so it must be.
   for (const { file } of state.live) await file.sync()
   const journal = new Journal(world, settings, state)

@@ -28,8 +28,9 @@ const openFilesMost = 16_384
 export function localSettings(options: LocalStoreOptions, processFilesMax: number): LocalSettings {
   const settings = {
     journalBytesMax: 128 * MiB,
-    cacheBytesMax: 64 * MiB,
-    cacheBytesPerLogMax: 16 * MiB,
+    cacheBytesMax: 32 * MiB,
+    // What readers of the tail are behind by, and more; older batches come from the kernel's cache for little more.
+    cacheBytesPerLogMax: 4 * MiB,
     // The other half is for connections.
     openFilesMax: Math.min(openFilesMost, processFilesMax >>> 1),
     ...options,
@@ -78,7 +79,7 @@ export const loadedIndexesMax = 256
 /** Where readers will go on, remembered per segment. */
 export const hintsMax = 64
 /** What tails let go is kept for the batches to come, up to this much. */
-export const spareBytesMax = 16 * MiB
+export const spareBytesMax = 8 * MiB
 /** For logs that recovery completes before somebody opens them with settings of their own (Kafka's defaults). */
 export const defaultSegmentBytesMax = 1024 * MiB
 export const defaultIndexIntervalBytes = 4 * KiB

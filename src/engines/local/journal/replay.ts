@@ -82,22 +82,37 @@ function chain(disk: Disk, folder: string, lowSequence: number): Found[] {
 }
 
 /** The files as a journal goes on with them: the chain's stay until what they hold is in the segments. */
-export function journalState(
+export async function journalState(
   disk: Disk,
   folder: string,
   replay: Replay | undefined,
   nextSequence: number,
-): JournalState {
+): Promise<JournalState> {
   const live: JournalFile[] = []
   const free: JournalFile[] = []
+  const needed = replay !== undefined && replay.entries.length > 0
   for (const { name } of disk.list(folder)) {
     const number = journalFileNumber(name)
     if (number === undefined) continue
     const opened = openJournalFile(disk, `${folder}/${journalFileName(number)}`, number)
-    const needed = replay !== undefined && replay.entries.length > 0
+    // A clean close leaves no such file.
+    const isUnused = replay !== undefined && (await withdrawHead(opened, nextSequence))
     // Which of them is not told apart: a start is followed by syncs that free them all.
-    if (!needed) free.push(opened)
-    else live.push({ ...opened, lastSequence: replay.nextSequence - 1 })
+    if (needed && !isUnused) live.push({ ...opened, lastSequence: replay.nextSequence - 1 })
+    else free.push(opened)
   }
   return { live, free, nextSequence }
+}
+
+/**
+ * A file that was begun, of whose entries none is there: its head goes for good. The next start would find it beside
+ * the file that begins with that entry now, and could take this one for it.
+ */
+async function withdrawHead({ file }: JournalFile, nextSequence: number): Promise<boolean> {
+  const head = Buffer.alloc(fileHeadBytes)
+  file.readNow(head, 0)
+  if (readFileHead(head)?.firstSequence !== nextSequence) return false
+  file.writeNow([Buffer.alloc(fileHeadBytes)], 0)
+  await file.sync()
+  return true
 }
