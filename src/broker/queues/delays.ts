@@ -44,7 +44,7 @@ const bucketBytesMax = 256 * MiB
 /** Due times in memory, all buckets together; beyond it the next bucket is read when there is room. */
 const indexedMax = 4_000_000
 /** Messages of one append. */
-const movedMax = 512
+const movedMax = 2048
 const retryMsMin = 100
 const retryMsMax = 5_000
 /** A look at the clock at least this often: it may have been set. */

@@ -3,7 +3,8 @@
 // Does not know: where messages go (routing-model.test.ts).
 
 import { describe, expect, test } from 'vitest'
-import { fieldTable, int32Field, int64Field, textField, type FieldTable } from '../../base/fields.ts'
+import { fieldTable, int32Field, int64Field, textField, type Field, type FieldTable } from '../../base/fields.ts'
+import { noProperties } from '../../base/properties.ts'
 import { MachineLog } from '../../log/machine.ts'
 import { testWorld, turns } from '../broker-world.contract.ts'
 import type { BindCall, DeclareExchangeCall, PolicyCall } from '../queue-door.ts'
@@ -144,6 +145,28 @@ describe('declaring', () => {
       why: "no exchange 'none' in vhost '/'",
     })
     expect(room.desk.check(vhost, '')).toMatchObject({ refused: 'systemExchange' })
+  })
+
+  test('a delayed exchange says of what type it is once messages have waited', async () => {
+    const room = await Room.open()
+    const declare = (type: Field | undefined, name = 'd') => {
+      const args = type === undefined ? [] : fieldTable({ 'x-delayed-type': type })
+      return room.declare(name, 'x-delayed-message', { arguments: args })
+    }
+    const missing = "Invalid argument, 'x-delayed-type' must be an existing exchange type"
+    expect(await declare(undefined)).toEqual({ refused: 'invalidArgument', why: missing })
+    expect(await declare(int32Field(1))).toMatchObject({ why: missing })
+    expect(await declare(textField('foo'))).toMatchObject({ why: "unknown exchange type 'foo'" })
+    expect(await declare(textField('x-delayed-message'))).toMatchObject({
+      why: "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'",
+    })
+    expect(await declare(textField('topic'))).toBe(true)
+    expect(await declare(textField('direct'))).toMatchObject({ refused: 'inequivalentDeclaration' })
+    room.queues.set('q', true)
+    expect(await room.bind('d', 'q', { routingKey: '#.#.#' })).toMatchObject({ refused: 'invalidArgument' })
+    expect(await room.bind('d', 'q', { routingKey: 'a.#' })).toBe(true)
+    const routed = room.topology.route(vhost, 'd', ['a.b'], { properties: noProperties }, false)
+    expect(routed).toEqual(['q'])
   })
 
   test('answers after the commit, also to one who finds it done', async () => {
