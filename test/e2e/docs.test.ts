@@ -56,7 +56,8 @@ describe('operating.md lists what the command line has', () => {
   const optionsIn = (help: string): string[] =>
     [...help.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, name]) => name ?? '').filter((name) => name !== '--version')
 
-  test('commands and their options', async () => {
+  // A process for each command: on a machine with other work that takes a while.
+  test('commands and their options', { timeout: 60_000 }, async () => {
     const groups = commandsIn(await helpOf())
     expect(groups).toContain('queues')
     const missing: string[] = []
