@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import type { HttpRequest } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
 import { refuse } from '../../broker/errors.ts'
-import type { BindCall, QueueCalls, QueueView } from '../../broker/queue-door.ts'
+import type { BindCall, Channel, QueueCalls, QueueView } from '../../broker/queue-door.ts'
 import { answerHttp } from './api.ts'
 
 const view: QueueView = {
@@ -168,4 +168,29 @@ test('counters are told by name', async () => {
     status: 200,
     body: '{"produce.duplicates":2}',
   })
+})
+
+test('an answer holds no more bodies than memory is meant for; what is shown goes back', async () => {
+  const body = Buffer.alloc(16 * 1024 * 1024, 'x')
+  const none = Buffer.alloc(0)
+  const given: number[] = []
+  let tag = 0
+  const channel = {
+    get: () =>
+      Promise.resolve({
+        tag: ++tag,
+        redelivered: false,
+        exchange: none,
+        routingKey: none,
+        properties: Buffer.alloc(2),
+        body,
+        messages: 9,
+      }),
+    reject: (back: number, multiple: boolean, requeue: boolean) => void (requeue && !multiple && given.push(back)),
+    close: () => {},
+  } as unknown as Channel
+  const { session } = sessionOf({ openChannel: () => channel })
+  const got = await ask(session, 'POST', '/api/queues/%2F/orders/get', { count: 100, ackmode: 'ack_requeue_true' })
+  expect((JSON.parse(String(got.body)) as unknown[]).length).toBe(2)
+  expect(given).toEqual([1, 2])
 })

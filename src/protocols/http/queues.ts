@@ -3,6 +3,7 @@
 // Does not know: sockets, who may what (the door judges).
 
 import { tableToJson } from '../../base/field-json.ts'
+import { MiB } from '../../base/limits.ts'
 import { propertiesToJson } from '../../base/properties-json.ts'
 import type { HttpResponse } from '../../base/world.ts'
 import { isRefusal } from '../../broker/errors.ts'
@@ -13,8 +14,10 @@ import { BadRequest, Wanted } from './wanted.ts'
 
 /** Most messages one request looks at. */
 const getMessagesMax = 10_000
-/** Most bytes of a body that are shown unless asked for more. */
-const truncateBytesMax = 16 * 1024 * 1024
+/** Most bytes of a body that are shown. */
+const truncateBytesMax = 16 * MiB
+/** Most bytes of bodies in one answer: beyond, fewer messages than asked for are shown. */
+const getBytesMax = 32 * MiB
 
 /** A channel that only gets and publishes: nothing is pushed into it. */
 export const quietSink: ChannelSink = { hasRoom: true, deliver: () => {}, cancelled: () => {} }
@@ -99,11 +102,13 @@ async function get({ session, parts, body }: Asked): Promise<HttpResponse> {
   try {
     const messages: unknown[] = []
     const tags: number[] = []
-    while (messages.length < count) {
+    let bytes = 0
+    while (messages.length < count && bytes < getBytesMax) {
       const got = await channel.get(parts.queue, false)
       if (isRefusal(got)) return refused(got)
       if (got === undefined) break
       tags.push(got.tag)
+      bytes += Math.min(truncate, got.body.length)
       messages.push(messageJson(got, encoding, truncate))
     }
     settle(channel, tags, ackMode)
