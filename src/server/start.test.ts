@@ -52,8 +52,21 @@ test('one broker a folder; a start that fails lets go of it, and so does close',
   expect(await refusal({ store: `file:${other}`, kafka: taken })).toBe(
     `${taken} is already in use: stop what listens there, or choose another address with --kafka HOST:PORT`,
   )
+  expect(await refusal({ store: `file:${other}`, amqp: first.amqp.address })).toBe(
+    `${first.amqp.address} is already in use: stop what listens there, or choose another address with --amqp HOST:PORT, or --amqp off`,
+  )
   const second = await startBroker({ store: `file:${other}` })
   await Promise.all([first.close(), second.close()])
   const again = await startBroker({ store })
   await again.close()
+})
+
+test('what is off listens nowhere', async () => {
+  const broker = await startBroker({ amqp: 'off', kafka: 'off' })
+  expect(broker.amqp).toEqual({ host: '', port: 0, address: 'off', url: '' })
+  expect(broker.kafka.address).toBe('off')
+  await broker.close()
+  const other = await startBroker()
+  expect(other.amqp.url).toBe(`amqp://guest:guest@${other.amqp.address}`)
+  await other.close()
 })

@@ -3,7 +3,7 @@
 // Does not know: publishing and settling (channel.ts), which are read without tables.
 
 import { accepted, Fault } from './fault.ts'
-import { plainName, queueMeant, type ChannelContext, type Handlers } from './context.ts'
+import { queueMeant, type ChannelContext, type Handlers } from './context.ts'
 
 export const basicHandlers: Handlers = {
   basicQos: (channel, { prefetchSize, prefetchCount, global }) => {
@@ -35,7 +35,9 @@ export const basicHandlers: Handlers = {
   basicCancelOk: (channel, { consumerTag }) => channel.door.cancel(consumerTag),
 
   basicGet: async (channel, { queue, noAck }) => {
-    const got = accepted(await channel.door.get(queueMeant(channel, plainName(queue)), noAck))
+    // A small question has a large answer: who asks faster than he reads waits.
+    await channel.roomToAnswer()
+    const got = accepted(await channel.door.get(queueMeant(channel, queue), noAck))
     if (got === undefined) channel.reply('basicGetEmpty', {})
     else channel.replyGot(got)
   },

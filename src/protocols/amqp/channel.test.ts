@@ -316,6 +316,23 @@ describe('consuming', () => {
     expect([sink.hasRoom, client.channel.calls]).toEqual([true, [['resume']]])
   })
 
+  test('who asks faster than he reads waits for his answers; when he goes nothing waits any more', async () => {
+    const client = await RawClient.open()
+    const { consumerTag: _, ...message } = delivery(1, 'x'.repeat(300_000))
+    client.queues.answers = { get: { ...message, messages: 4 } satisfies Got }
+    client.connection.write = () => false
+    const gets = (): number => client.channel.calls.filter(([name]) => name === 'get').length
+    for (let at = 0; at < 5; at++) client.say(1, 'basicGet', { queue: 'q' })
+    await client.world.settle()
+    expect(gets()).toBe(1)
+    client.connection.drained()
+    await client.world.settle()
+    expect(gets()).toBe(2)
+    client.connection.leave()
+    await client.world.settle()
+    expect(client.queues.isClosed).toBe(true)
+  })
+
   test('a socket that is full has no room until it is drained', async () => {
     const client = await RawClient.open()
     const { sink } = client.channel

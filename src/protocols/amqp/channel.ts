@@ -57,6 +57,9 @@ const keyOpen = methodKey(20, 10)
 const keyClose = methodKey(20, 40)
 const keyCloseOk = methodKey(20, 41)
 
+/** What a publish or a frame that waits costs beside its bytes: none is free, however many there are. */
+const overheadBytes = 64
+
 /** A message that no queue took, in a transaction whose end it waits for. */
 interface HeldReturn {
   readonly exchange: string
@@ -85,6 +88,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private isGoingOn = false
   private waiting: Frame[] = []
   private wantsRoom = false
+  private roomWaiter: (() => void) | undefined
   private heldReturns: HeldReturn[] = []
 
   constructor(number: number, host: ChannelHost) {
@@ -217,7 +221,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private hold({ type, buffer, start, end }: Frame): void {
     const copy = Buffer.from(buffer.subarray(start, end))
     this.waiting.push({ type, buffer: copy, start: 0, end: copy.length })
-    this.host.underWay(copy.length)
+    this.host.underWay(copy.length + overheadBytes)
   }
 
   private goOn(): void {
@@ -226,7 +230,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
     let at = 0
     while (at < this.waiting.length && !this.isAwaiting) {
       const frame = this.waiting[at++]
-      this.host.underWay(-frame.end)
+      this.host.underWay(-frame.end - overheadBytes)
       try {
         this.handle(frame)
       } catch (error) {
@@ -265,7 +269,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
       if (outcome.refused !== 'storageFull' || !this.confirms.isOn) throw faultOf(outcome)
       this.confirms.published(refusedAlready, 0)
     } else if (!this.isTransactional) {
-      const bytes = publication.bodyBytes + publication.properties.length
+      const bytes = publication.bodyBytes + publication.properties.length + overheadBytes
       this.host.underWay(bytes)
       this.confirms.published(outcome, bytes)
     }
@@ -344,7 +348,19 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   resume(): void {
     if (!this.wantsRoom) return
     this.wantsRoom = false
+    this.stopWaiting()
     if (this.state === 'open') this.opened?.resume()
+  }
+
+  /** Resolves when there is room for a large answer, or nobody left to read it. */
+  roomToAnswer(): Promise<void> | undefined {
+    return this.hasRoom ? undefined : new Promise((resolve) => (this.roomWaiter = resolve))
+  }
+
+  /** There will be no room: the socket is gone. */
+  stopWaiting(): void {
+    this.roomWaiter?.()
+    this.roomWaiter = undefined
   }
 
   // --- answers ------------------------------------------------------------------------------------------------------
@@ -397,6 +413,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   }
 
   private letGo(): void {
+    this.stopWaiting()
     this.content.reset()
     this.transactionEnded(false)
     this.opened?.close()

@@ -19,6 +19,8 @@ export interface ChannelContext {
   /** Says nothing when the channel was closed meanwhile. */
   reply<Name extends MethodName>(name: Name, values: MethodInput<Name>): void
   replyGot(got: Got): void
+  /** To be waited for before an answer that may be large; undefined: there is room. */
+  roomToAnswer(): Promise<void> | undefined
   /** What a transaction held back may be told: its messages that no queue took. */
   transactionEnded(isCommitted: boolean): void
 }

@@ -39,7 +39,7 @@ export class Outlet {
   }
 
   get hasRoom(): boolean {
-    if (!this.isFull && this.writer.pendingBytes < burstBytesMax) return true
+    if (!this.isFull && !this.isClosed && this.writer.pendingBytes < burstBytesMax) return true
     this.wantsRoom = true
     return false
   }
@@ -78,7 +78,7 @@ export class Outlet {
   }
 
   private giveRoom(): void {
-    if (this.isFull || !this.wantsRoom) return
+    if (this.isFull || this.isClosed || !this.wantsRoom) return
     this.wantsRoom = false
     this.roomAgain()
   }
