@@ -1,6 +1,7 @@
 // Delayed messages: which buckets there are, which is for what time, and that each is moved when it is due.
 // Promises: a machine (kind 9): durable buckets are in its records, so that the start finds their logs; a message is in
-// one bucket, is moved once, not before its time, and in the order of due times; a bucket goes whole when all is moved.
+// one bucket, is moved once, not before its time, and in the order of due times (after a start as far as buckets are read);
+// a bucket goes whole when all is moved.
 // Does not know: exchanges and their bindings (topology.ts asks), how messages are stored and moved.
 
 import { assert } from '../../base/assert.ts'
