@@ -37,6 +37,7 @@ export const basicHandlers: Handlers = {
   basicGet: async (channel, { queue, noAck }) => {
     // A small question has a large answer: who asks faster than he reads waits.
     await channel.roomToAnswer()
+    if (!channel.isOpen) return
     const got = accepted(await channel.door.get(queueMeant(channel, queue), noAck))
     if (got === undefined) channel.reply('basicGetEmpty', {})
     else channel.replyGot(got)

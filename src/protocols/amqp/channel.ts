@@ -86,6 +86,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private mandatory = false
   private isAwaiting = false
   private isGoingOn = false
+  private isAbandoned = false
   private waiting: Frame[] = []
   private wantsRoom = false
   private roomWaiter: (() => void) | undefined
@@ -103,7 +104,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   }
 
   get isOpen(): boolean {
-    return this.state === 'open'
+    return this.state === 'open' && !this.isAbandoned
   }
 
   get door(): Channel {
@@ -354,11 +355,16 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   /** Resolves when there is room for a large answer, or nobody left to read it. */
   roomToAnswer(): Promise<void> | undefined {
-    return this.hasRoom ? undefined : new Promise((resolve) => (this.roomWaiter = resolve))
+    return this.isAbandoned || this.hasRoom ? undefined : new Promise((resolve) => (this.roomWaiter = resolve))
   }
 
-  /** There will be no room: the socket is gone. */
-  stopWaiting(): void {
+  /** The socket is gone: what was sent before is done, and nobody reads the answers. */
+  abandon(): void {
+    this.isAbandoned = true
+    this.stopWaiting()
+  }
+
+  private stopWaiting(): void {
     this.roomWaiter?.()
     this.roomWaiter = undefined
   }

@@ -468,7 +468,7 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     this.outlet.close()
     this.deadline?.cancel()
     this.heartbeat?.stop()
-    for (const channel of this.channels.values()) channel.stopWaiting()
+    for (const channel of this.channels.values()) channel.abandon()
     // What was sent before the end is done before the end.
     this.isDraining = false
     this.onceQuiet(() => this.tidyUp(() => {}))

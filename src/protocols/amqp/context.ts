@@ -14,7 +14,7 @@ export interface ChannelContext {
   /** The name that an empty queue name stands for: what was declared last. */
   lastQueue: string
   isTransactional: boolean
-  /** False: the channel was closed while an answer was awaited. */
+  /** False: closed, or without a peer, while an answer was awaited. */
   readonly isOpen: boolean
   /** Says nothing when the channel was closed meanwhile. */
   reply<Name extends MethodName>(name: Name, values: MethodInput<Name>): void
