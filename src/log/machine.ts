@@ -37,7 +37,7 @@ const machineLogSettings: LogSettings = {
 /** The log is rewritten once it holds this much more than twice what was live after the last rewrite. */
 const rewriteSlackBytes = 4 * 1024 * 1024
 /** A piece of a rewrite: about this many bytes a turn, well under a millisecond. */
-const rewritePieceBytes = 64 * 1024
+const rewritePieceBytes = 48 * 1024
 const rewritePieceRecords = 256
 const readBytes = 1024 * 1024
 

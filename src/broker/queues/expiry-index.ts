@@ -21,6 +21,8 @@ export class ExpiryIndex {
   #tail = 0
   #minima = new Float64Array(0)
   #hasMinima = false
+  /** Where the last block that was told as due begins: somebody looks into it, so nothing is added to it any more. */
+  #sealed = -1
   readonly #told: ExpiryBlock = { from: 0, to: 0, earliestExpiryMs: 0 }
 
   get blocks(): number {
@@ -35,7 +37,8 @@ export class ExpiryIndex {
   note(from: number, to: number, earliestMs: number): void {
     const last = this.#tail - 1
     const at = last < this.#head || this.#from[last] <= from ? last : this.#blockAt(from)
-    if (at >= this.#head && from - this.#from[at] < blockOffsets) {
+    const isOpen = at >= this.#head && (this.#from[at] !== this.#sealed || this.#from[at] === from)
+    if (isOpen && from - this.#from[at] < blockOffsets) {
       this.#to[at] = Math.max(this.#to[at], to)
       this.#lower(at, earliestMs)
     } else this.#insert(at + 1, from, to, earliestMs)
@@ -60,6 +63,7 @@ export class ExpiryIndex {
         this.#told.from = this.#from[at]
         this.#told.to = this.#to[at]
         this.#told.earliestExpiryMs = this.#earliest[at]
+        this.#sealed = this.#from[at]
         see(this.#told)
       }
     }

@@ -18,6 +18,14 @@ export class LedgerLevels {
 
   /** [from, to) is of `level`. Told again, the last word counts. */
   note(from: number, to: number, level: number): void {
+    this.put(from, to, level)
+    if (level === 0) return
+    if (to - from === 1) this.noted.add(from)
+    else this.noted.addRange(from, to)
+  }
+
+  /** As note(), without `noted`: for those who tell many runs and add all of them there at once. */
+  put(from: number, to: number, level: number): void {
     if (from < this.noted.ceiling && this.noted.countRange(from, to) > 0) {
       for (const set of this.sets) set?.removeRange(from, to)
       this.noted.removeRange(from, to)
@@ -28,13 +36,8 @@ export class LedgerLevels {
       while (this.sets.length <= level) this.sets.push(undefined)
       set = this.sets[level] = new OffsetSet()
     }
-    if (to - from === 1) {
-      set.add(from)
-      this.noted.add(from)
-      return
-    }
-    set.addRange(from, to)
-    this.noted.addRange(from, to)
+    if (to - from === 1) set.add(from)
+    else set.addRange(from, to)
   }
 
   levelOf(offset: number): number {

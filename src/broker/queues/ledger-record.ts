@@ -140,6 +140,38 @@ export class LedgerRecordWriter {
     this.number(0)
   }
 
+  /** As levels(), from a level for each offset from `base` on; level 0 is what nothing is said of. */
+  levelCells(base: number, cells: Uint8Array): void {
+    let first = 0
+    while (first < cells.length && cells[first] === 0) first++
+    let last = cells.length
+    while (last > first && cells[last - 1] === 0) last--
+    let runs = 0
+    let highest = 0
+    for (let at = first; at < last; at++) {
+      const level = cells[at]
+      if (at === first || level !== cells[at - 1]) runs++
+      if (level > highest) highest = level
+    }
+    const bits = highest > 15 ? 8 : 4
+    this.byte(bits)
+    this.number(runs)
+    if (runs === 0) return
+    this.number(base + first)
+    this.#room(runs * 4)
+    let at = first
+    while (at < last) {
+      const level = cells[at]
+      let end = at + 1
+      while (end < last && cells[end] === level) end++
+      const value = ((end - at - 1) << bits) | level
+      if (value < 0x80) this.#buffer[this.#at++] = value
+      else this.number(value)
+      at = end
+    }
+    this.number(0)
+  }
+
   /** Triples (base, count, earliest expiry). */
   expiries(list: NumberList): void {
     this.number(list.length / 3)

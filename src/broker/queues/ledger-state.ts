@@ -24,6 +24,8 @@ const pieceRunsMax = 3000
 const reader = new LedgerRecordReader()
 const writer = new LedgerRecordWriter()
 const list = new NumberList()
+/** The level of each offset of one container. */
+const cells = new Uint8Array(containerPositions)
 
 /** What most ledgers lack. */
 export class LedgerDetail {
@@ -179,17 +181,31 @@ export class LedgerState {
   }
 
   #mergeLevels(): void {
-    const scale = 2 ** reader.byte()
+    const bits = reader.byte()
+    const scale = 2 ** bits
+    this.noteLevels()
+    const levels = this.detailed().levels
+    if (levels === undefined) return
     for (let runs = reader.number(); runs > 0; runs = reader.number()) {
       let from = reader.number()
+      /** Where what is not of level 0 began, without a gap up to here. */
+      let since = noOffset
       for (; runs > 0; runs--) {
         const run = reader.number()
-        const to = from + Math.floor(run / scale) + 1
-        const level = run % scale
+        const to = from + (run < 0x8000_0000 ? run >>> bits : Math.floor(run / scale)) + 1
+        const level = run & (scale - 1)
         // Level 0 fills the gaps between others: nothing is said of it.
-        if (level > 0 && to > this.floor) this.noteLevel(Math.max(from, this.floor), to, level)
+        if (level > 0 && to > this.floor) {
+          const first = from < this.floor ? this.floor : from
+          levels.put(first, to, level)
+          if (since === noOffset) since = first
+        } else if (since !== noOffset) {
+          levels.noted.addRange(since, from)
+          since = noOffset
+        }
         from = to
       }
+      if (since !== noOffset) levels.noted.addRange(since, from)
     }
   }
 
@@ -272,7 +288,7 @@ export class LedgerState {
     writer.number(this.notedEnd)
     if (key !== noOffset && this.#levelsPiece(base, end)) {
       flags |= sections.levels
-      writer.levels(list)
+      writer.levelCells(base, cells)
     }
     if (key !== noOffset && this.#expiriesPiece(base, end)) {
       flags |= sections.expiries
@@ -330,34 +346,10 @@ export class LedgerState {
     const levels = this.detail?.levels
     list.clear()
     if (levels === undefined || levels.noted.countRange(from, to) === 0) return false
-    const found = new Uint8Array(to - from)
-    for (const [level, set] of levels.sets.entries()) {
-      if (set === undefined) continue
-      let at = set.firstAtOrAfter(from)
-      while (at !== noOffset && at < to) {
-        const end = Math.min(to, set.firstMissingAtOrAfter(at))
-        found.fill(level, at - from, end - from)
-        at = set.firstAtOrAfter(end)
-      }
-    }
-    const { closed } = this.detailed()
-    let closedAt = closed.firstAtOrAfter(from)
-    while (closedAt !== noOffset && closedAt < to) {
-      const end = Math.min(to, closed.firstMissingAtOrAfter(closedAt))
-      found.fill(0, closedAt - from, end - from)
-      closedAt = closed.firstAtOrAfter(end)
-    }
-    let at = 0
-    while (at < found.length) {
-      let end = at + 1
-      while (end < found.length && found[end] === found[at]) end++
-      if (found[at] !== 0) {
-        list.push(from + at)
-        list.push(end - at)
-        list.push(found[at])
-      }
-      at = end
-    }
+    const key = from / containerPositions
+    cells.fill(0)
+    for (const [level, set] of levels.sets.entries()) set?.container(key)?.paint(cells, level)
+    this.detailed().closed.container(key)?.paint(cells, 0)
     return true
   }
 

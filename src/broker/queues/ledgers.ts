@@ -15,6 +15,20 @@ import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart } from './parts
 
 const topicIdChars = 22
 
+/** Names of counters are constant strings: none is put together for a message. */
+const closedCounters: Readonly<Record<ClosedReason, string>> = {
+  acked: 'ledger.closed.acked',
+  rejected: 'ledger.closed.rejected',
+  expired: 'ledger.closed.expired',
+  maxlen: 'ledger.closed.maxlen',
+  deliveryLimit: 'ledger.closed.deliveryLimit',
+  purged: 'ledger.closed.purged',
+  malformed: 'ledger.closed.malformed',
+  gap: 'ledger.closed.gap',
+  retention: 'ledger.closed.retention',
+  control: 'ledger.closed.control',
+}
+
 /** The stored name of a ledger: the topic's id, and partition and number as varints. */
 function keyOf({ log, number }: LedgerId): Buffer {
   assert(log.length > topicIdChars && log[topicIdChars] === '-', 'a log id is a topic id and a partition')
@@ -199,7 +213,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   }
 
   closed(reason: ClosedReason, count: number): void {
-    this.#world.trace.count(`ledger.closed.${reason}`, count)
+    this.#world.trace.count(closedCounters[reason], count)
   }
 
   #flush(): void {

@@ -229,6 +229,19 @@ export class OffsetContainer {
     return this.#membersOf(from, to) - cut
   }
 
+  /** Sets the cell of each member to `value`. */
+  paint(cells: Uint8Array, value: number): void {
+    if (this.#bits.length === 0) {
+      for (let run = 0; run < this.#runs; run++) cells.fill(value, this.#starts[run], this.#last(run) + 1)
+      return
+    }
+    for (let at = 0; at < words; at++) {
+      let word = this.#bits[at]
+      if (word === 0xffff_ffff) cells.fill(value, at * 32, at * 32 + 32)
+      else for (; word !== 0; word &= word - 1) cells[at * 32 + lowestBit(word)] = value
+    }
+  }
+
   /** Its 8 KiB as a bitmap, lowest position first; a copy. */
   toBitmap(): Uint8Array {
     const bits = this.#bits.length !== 0 ? this.#bits : this.#asBits()
