@@ -202,7 +202,7 @@ test('wrong values and a wrong command line are a line each, and 2', async () =>
     code: 2,
     out: '',
     err:
-      'odradek: --kafka: "here" is not allowed; it must be HOST:PORT, port 0 for any free one\n' +
+      'odradek: --kafka: "here" is not allowed; it must be HOST:PORT, port 0 for any free one, or off\n' +
       'odradek: --durability: "maybe" is not allowed; it must be commit or os\n' +
       'odradek: --set num.partitions: "0" is not allowed: it must be at least 1\n',
   })
