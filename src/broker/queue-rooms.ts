@@ -105,6 +105,7 @@ export class QueueHouse {
       queues,
       ledgers,
       replies,
+      deadLetters: this.#deadLetters,
       limits: channelLimits,
       produceRefusal,
     }

@@ -32,6 +32,7 @@ export interface ChannelHost {
   readonly queues: QueuesPart
   readonly ledgers: LedgersPart
   readonly replies: ReplyDesk
+  readonly deadLetters: { settled(): Promise<unknown> | undefined }
   readonly limits: ChannelLimits
   /** Why nothing may be published now (a full disk); undefined: it may. */
   produceRefusal(): Refusal | undefined

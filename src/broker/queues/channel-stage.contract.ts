@@ -313,6 +313,7 @@ export class Stage {
       queues,
       ledgers: this.ledgers,
       replies: this.replies,
+      deadLetters: { settled: () => undefined },
       limits: { ...channelLimits, ...limits },
       produceRefusal: () => this.full,
     }

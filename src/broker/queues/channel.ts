@@ -220,7 +220,8 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   async get(queueName: string, noAck: boolean): Promise<Got | undefined | Refusal> {
     const queue = await this.#openQueue(queueName)
     if (isRefusal(queue)) return queue
-    // What this client published before is there to be got.
+    // What this client published, and what it let die, is there to be got.
+    await this.#host.deadLetters.settled()
     await queue.settled()
     const message = this.#isClosed ? closedRefusal() : await queue.take(noAck)
     if (message === undefined || isRefusal(message)) return message

@@ -166,6 +166,33 @@ describe('what cannot be now', () => {
   })
 })
 
+describe('those who wait for it', () => {
+  test('nothing: nobody waits', () => {
+    expect(staged().deadLetters.settled()).toBeUndefined()
+  })
+
+  test('are told once it is moved, not at what died later', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    deadLetters.deadLetter(source, dying(stage, source, 2), 'rejected')
+    const first = deadLetters.settled()
+    await first
+    expect(target.messages).toBe(2)
+    await turns()
+    expect(deadLetters.settled()).toBeUndefined()
+  })
+
+  test('are told when it cannot be now, and do not wait for very many', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    stage.failures.push(new AppendFailure('full', 'told to'))
+    deadLetters.deadLetter(source, dying(stage, source, 1), 'rejected')
+    await deadLetters.settled()
+    expect(target.messages).toBe(0)
+    deadLetters.deadLetter(source, dying(stage, source, 1000), 'rejected')
+    await deadLetters.settled()
+    expect(target.messages).toBe(0)
+  })
+})
+
 describe('what goes nowhere is closed and counted', () => {
   test.each([
     ['noExchange', { deadLetterExchange: 'nope' }],

@@ -59,6 +59,13 @@ interface Waiting {
 interface Line {
   readonly queue: QueuePart
   readonly waiting: Waiting[]
+  /** How many died, and of how many is done what could be. */
+  died: number
+  moved: number
+  /** Nothing can be done now: it is tried again later. */
+  isStuck: boolean
+  /** Those who wait until `moved` is so many, or nothing can be done now. */
+  readonly watching: { readonly moved: number; readonly done: () => void }[]
 }
 
 export class DeadLetters implements DeadLettering {
@@ -76,12 +83,13 @@ export class DeadLetters implements DeadLettering {
   deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void {
     let line = this.#lines.get(queue)
     if (line === undefined) {
-      line = { queue, waiting: [] }
+      line = { queue, waiting: [], died: 0, moved: 0, isStuck: false, watching: [] }
       this.#lines.set(queue, line)
       // All that dies in this turn goes together.
       const begun = line
       this.#host.world.clock.endOfTurn(() => this.#begin(begun))
     }
+    line.died += offsets.length
     const last = line.waiting.at(-1)
     if (last?.reason === reason) for (const offset of offsets) last.offsets.push(offset)
     else line.waiting.push({ reason, offsets: [...offsets], at: 0 })
@@ -109,14 +117,33 @@ export class DeadLetters implements DeadLettering {
       waiting[0].at += taken.length
       if (waiting[0].at === offsets.length) waiting.shift()
       const left = await this.#move(queue, taken, reason)
+      line.moved += taken.length - left.length
       if (left.length > 0) waiting.unshift({ reason, offsets: [...left], at: 0 })
-      if (left.length < taken.length) retryMs = retryMsMin
+      line.isStuck = left.length === taken.length
+      tell(line)
+      if (!line.isStuck) retryMs = retryMsMin
       else {
         await this.#pause(retryMs)
         retryMs = Math.min(retryMsMax, retryMs * 2)
       }
     }
     this.#lines.delete(queue)
+    line.isStuck = true
+    tell(line)
+  }
+
+  /**
+   * Resolves when the few that died until now have been moved, or have to wait: for those who look where dead letters
+   * go. undefined: there is nothing to wait for, or too much.
+   */
+  settled(): Promise<unknown> | undefined {
+    if (this.#lines.size === 0) return undefined
+    const waits: Promise<void>[] = []
+    for (const line of this.#lines.values()) {
+      const { died, moved, watching, isStuck } = line
+      if (!isStuck && died - moved <= movedMax) waits.push(new Promise((done) => watching.push({ moved: died, done })))
+    }
+    return Promise.all(waits)
   }
 
   /** Answers the offsets that are still to be moved: all of them when it could not be done now. */
@@ -257,6 +284,13 @@ export class DeadLetters implements DeadLettering {
     this.#pauses.clear()
     await Promise.allSettled(this.#moving)
   }
+}
+
+/** Tells those whose dead letters are moved; all of them when nothing more is done for now. */
+function tell({ moved, watching, isStuck }: Line): void {
+  let told = 0
+  while (told < watching.length && (isStuck || watching[told].moved <= moved)) watching[told++].done()
+  watching.splice(0, told)
 }
 
 function newMessageOf(stored: StoredMessage): NewMessage {

@@ -13,7 +13,7 @@ export interface DeliveryRules {
   /** A few messages are about to be given out, in this turn. */
   begin(): void
   /** True: the message the reading stands at is not given out any more; the rule has dealt with it. */
-  drops(offset: number): boolean
+  drops(offset: number, isGot: boolean): boolean
   /** The message is about to go out: to a consumer, or to one who asked; kept: it is to be settled. */
   taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void
 }
@@ -92,7 +92,7 @@ export class Dispatch {
       }
       const missing = this.#reading.seek(offset)
       if (missing === undefined) {
-        if (this.#rules.drops(offset)) continue
+        if (this.#rules.drops(offset, false)) continue
         return offset
       }
       if (typeof missing !== 'string') {
@@ -150,7 +150,7 @@ export class Dispatch {
         return refuse('storageFailed', `the queue's log could not be read: ${failure}`)
       }
       this.#rules.begin()
-      if (this.#rules.drops(offset)) continue
+      if (this.#rules.drops(offset, true)) continue
       return this.#taken(offset, noAck)
     }
   }

@@ -56,20 +56,22 @@ export class Expiry {
     this.#ownMs = this.#queue.ledger.nextExpiryMs
   }
 
-  /** Whether the message the reading stands at is past its time and must not be given out. */
-  isDue(offset: number): boolean {
+  /**
+   * Whether the message the reading stands at is past its time and must not be given out. With no time at all it is for
+   * a consumer that waits, the first time: one that has to be got was there for longer.
+   */
+  isDue(offset: number, isGot: boolean): boolean {
     const { policy, ledger, reading, clock } = this.#queue
     const ttlMs = policy.messageTtlMs
     const ownMs = this.#ownMs
     if (ttlMs === undefined && ownMs === undefined) return false
     const nowMs = clock.nowMs()
     if (ttlMs !== undefined && reading.timestampMs(offset) + ttlMs <= nowMs)
-      // At once, or to go: it was given out at once if this is the first time.
-      if (ttlMs > 0 || ledger.wasHandedOut(offset)) return true
+      if (ttlMs > 0 || isGot || ledger.wasHandedOut(offset)) return true
     if (ownMs === undefined || ownMs > nowMs) return false
     const expiration = this.#expirationMs(offset)
     if (expiration < 0 || reading.timestampMs(offset) + expiration > nowMs) return false
-    return expiration > 0 || ledger.wasHandedOut(offset)
+    return expiration > 0 || isGot || ledger.wasHandedOut(offset)
   }
 
   #expirationMs(offset: number): number {

@@ -84,8 +84,8 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     this.#expiry.begin()
   }
 
-  drops(offset: number): boolean {
-    if (!this.#expiry.isDue(offset)) return false
+  drops(offset: number, isGot: boolean): boolean {
+    if (!this.#expiry.isDue(offset, isGot)) return false
     this.expire(offset)
     return true
   }

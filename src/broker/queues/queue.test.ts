@@ -421,6 +421,16 @@ describe('times to live', () => {
     expect(stage.world.trace.counters().get('ledger.closed.expired')).toBe(2)
   })
 
+  test('0: nobody who asks gets it', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q', { messageTtlMs: 0 })
+    void publish(queue, 'x')
+    expect(await queue.take(true)).toBeUndefined()
+    const other = await stage.queue('other')
+    void publish(other, testMessage('own', { expiration: '0' }))
+    expect(await other.take(true)).toBeUndefined()
+  })
+
   test('of the queue, 0: at once or not at all', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q', { messageTtlMs: 0 })
