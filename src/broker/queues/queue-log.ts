@@ -69,6 +69,8 @@ export class QueueLog implements TrimmedLog {
   #sealed: LevelBatch[] = []
   /** Of what is in the builders and sealed; undefined: nothing. */
   #receipt: BatchReceipt | undefined
+  /** When the first message of this turn came: the time of all of them. */
+  #turnMs = 0
   /** The receipt of the last turn that held anything: when it is settled, all before it are. */
   #last: BatchReceipt | undefined
   /** Turns that wait for the log, in order. */
@@ -190,14 +192,17 @@ export class QueueLog implements TrimmedLog {
   add(message: NewMessage, level: number, expiryMs: number | undefined): BatchReceipt {
     const to = this.#levelOf(level)
     if (!to.builder.hasRoom(message.bodyBytes + message.properties.length + recordOverheadBytes)) this.#seal(level, to)
-    this.#tools.writer.write(to.builder, message, this.#tools.world.clock.nowMs())
+    if (this.#receipt === undefined) this.#begin()
+    this.#tools.writer.write(to.builder, message, this.#turnMs)
     if (expiryMs !== undefined && !(expiryMs >= (to.earliestExpiryMs ?? Infinity))) to.earliestExpiryMs = expiryMs
     this.pendingMessages++
-    if (this.#receipt === undefined) {
-      this.#receipt = this.#last = new BatchReceipt()
-      this.#tools.turns.flushLater(this.#host.task)
-    }
-    return this.#receipt
+    return this.#last as BatchReceipt
+  }
+
+  #begin(): void {
+    this.#turnMs = this.#tools.world.clock.nowMs()
+    this.#receipt = this.#last = new BatchReceipt()
+    this.#tools.turns.flushLater(this.#host.task)
   }
 
   #levelOf(level: number): Level {

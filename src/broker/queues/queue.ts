@@ -20,7 +20,7 @@ import type {
   QueuePart,
   StoredMessage,
 } from './parts.ts'
-import { goneRefusal, QueueLog, type PlacedAt, type QueueTools } from './queue-log.ts'
+import { goneRefusal, QueueLog, type QueueTools } from './queue-log.ts'
 import { QueueRules } from './queue-rules.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
 
@@ -40,6 +40,9 @@ export class Queue implements QueuePart {
   readonly #rooms: QueueRooms
   readonly #log: QueueLog
   readonly #consumers = new Consumers()
+  /** What look() found of the last message. */
+  #level = 0
+  #expiryMs: number | undefined
   /** There once the log is open. */
   #opened: { readonly dispatch: Dispatch; readonly rules: QueueRules } | undefined
 
@@ -83,8 +86,8 @@ export class Queue implements QueuePart {
   add(message: NewMessage): Receipt | Refusal {
     if (this.isDeleted) return storedReceipt
     if (!this.accepts(message.bodyBytes)) return this.#refuse(message)
-    const { level, expiryMs } = this.#placeOf(message)
-    return this.#log.add(message, level, expiryMs)
+    this.#look(message)
+    return this.#log.add(message, this.#level, this.#expiryMs)
   }
 
   #refuse(message: NewMessage): Receipt {
@@ -92,13 +95,14 @@ export class Queue implements QueuePart {
     return refusedReceipt
   }
 
-  #placeOf(message: NewMessage): PlacedAt {
+  /** Where the message goes and how long it may wait: no object for it, since every message comes by. */
+  #look(message: NewMessage): void {
     const { writer, world } = this.#rooms
     const { priorityMax, priorityDefault } = this.policy
     writer.look(message.properties)
     const { priority, expirationMs } = writer
-    const level = priorityMax === 0 ? 0 : Math.min(priority < 0 ? priorityDefault : priority, priorityMax)
-    return { level, expiryMs: expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs }
+    this.#level = priorityMax === 0 ? 0 : Math.min(priority < 0 ? priorityDefault : priority, priorityMax)
+    this.#expiryMs = expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs
   }
 
   accepts(bodyBytes: number): boolean {
@@ -111,7 +115,10 @@ export class Queue implements QueuePart {
 
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {
     this.flush()
-    return this.#log.entriesFor(messages, (message) => this.#placeOf(message))
+    return this.#log.entriesFor(messages, (message) => {
+      this.#look(message)
+      return { level: this.#level, expiryMs: this.#expiryMs }
+    })
   }
 
   closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[] {
