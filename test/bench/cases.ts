@@ -34,6 +34,13 @@ export const FIGURES: Readonly<Record<string, FigureKind>> = {
   idleMiB: { title: 'memory when idle', unit: 'MiB', better: 'less' },
   startMs: { title: 'start to first answer', unit: 'ms', better: 'less' },
   startCpu: { title: 'CPU to first answer', unit: 's', better: 'less' },
+  firstDeliveryMs: { title: 'start to first delivery', unit: 'ms', better: 'less' },
+  growthMiB: { title: 'memory grown', unit: 'MiB', better: 'less' },
+  handedOut: { title: 'handed out', unit: 'k msg', better: 'more' },
+  fillRate: { title: 'filled', unit: 'k msg/s', better: 'more' },
+  drainRate: { title: 'drained', unit: 'k msg/s', better: 'more' },
+  deliveries: { title: 'deliveries', unit: 'msg/s', better: 'more' },
+  cpu: { title: 'broker CPU', unit: 's', better: 'less' },
   p50: { title: 'p50', unit: 'ms', better: 'less' },
   p99: { title: 'p99', unit: 'ms', better: 'less' },
 }
@@ -45,12 +52,18 @@ export interface Round {
   readonly topic: string
   /** Filled once a side by `prepare`. */
   readonly prepared: string
+  /** 1, and less in a smoke run. */
+  readonly scale: number
 }
 
 export interface Case {
   readonly name: string
   readonly title: string
   readonly durability: Durability
+  /** Kafka's unless said; it also says who the peer is. */
+  readonly protocol?: 'amqp'
+  /** Minutes after which all its pairs are given up; 15 unless said. */
+  readonly limitMinutes?: number
   /** The other side is our own broker with durability os, not Kafka. */
   readonly againstOurselves?: boolean
   /** Both sides are started anew for every pair. */
@@ -286,7 +299,7 @@ function ownCases(): Case[] {
   ]
 }
 
-export const CASES: readonly Case[] = [
+export const KAFKA_CASES: readonly Case[] = [
   ...ownCases(),
   ...produceCases(),
   ...consumeCases(),

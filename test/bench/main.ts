@@ -1,4 +1,4 @@
-// The benchmark command: our broker against a real Kafka under the same client processes, in alternating pairs.
+// The benchmark command: our broker against a real Kafka or RabbitMQ under the same client processes, in alternating pairs.
 // Promises: only one side runs at a time, the other is stopped; medians are printed and kept as JSON lines.
 // Does not know: what a case does on a side.
 
@@ -9,18 +9,25 @@ import { parseArgs } from 'node:util'
 import { cacheFolder } from '../compat/install.ts'
 import { endAll, run } from '../compat/process.ts'
 import { PROJECT } from '../compat/serve.ts'
-import { CASES, type Case, type Figures } from './cases.ts'
+import { AMQP_CASES } from './amqp-cases.ts'
+import { startOursOverAmqp, startRabbit } from './amqp-sides.ts'
+import { KAFKA_CASES, type Case, type Figures } from './cases.ts'
 import { keep, printResult, summarise, writeTable, type Pair, type Result } from './results.ts'
 import { startOurs, startPeer, type Side } from './sides.ts'
 
-const USAGE = `usage: npm run bench -- [NAME…] [--pairs N] [--no-keep]
+const USAGE = `usage: npm run bench -- [NAME…] [--pairs N] [--no-keep] [--smoke] [--rabbitmq PROGRAM]
        npm run bench -- list
        npm run bench -- table
   NAME      a case; * stands for anything; without names the usual ones (starred in the list)
   --pairs   how many alternating pairs (5)
-  --no-keep do not append to results.jsonl`
+  --no-keep do not append to results.jsonl
+  --smoke   one pair, a hundredth of the messages, nothing kept: whether it runs, not how fast it is
+  --rabbitmq PROGRAM start|stop|wipe|ctl with RMQ_PORT runs the peer of the AMQP cases and prints its pid
+            (ODRADEK_COMPAT_RABBITMQ says it too; without it those cases are left out)`
 
-const CASE_LIMIT_MS = 15 * 60_000
+const CASES: readonly Case[] = [...KAFKA_CASES, ...AMQP_CASES]
+const CASE_LIMIT_MINUTES = 15
+const SMOKE_SCALE = 0.01
 const BUSY_LOAD = 0.5
 
 interface Sides {
@@ -28,12 +35,26 @@ interface Sides {
   readonly peer: Side
 }
 
-async function startSides(chosen: Case, cacheDir: string): Promise<Sides> {
-  const other = chosen.againstOurselves === true ? startOurs('os') : startPeer(chosen.durability, cacheDir)
-  const peer = await other
+/** What a run was told, beside the names of cases. */
+interface Wishes {
+  readonly cacheDir: string
+  readonly pairs: number
+  readonly scale: number
+  readonly keeping: boolean
+  readonly rabbitmq: string
+}
+
+function startOther(chosen: Case, wishes: Wishes): Promise<Side> {
+  if (chosen.protocol === 'amqp') return startRabbit(wishes.rabbitmq)
+  return chosen.againstOurselves === true ? startOurs('os') : startPeer(chosen.durability, wishes.cacheDir)
+}
+
+async function startSides(chosen: Case, wishes: Wishes): Promise<Sides> {
+  const peer = await startOther(chosen, wishes)
   peer.pause()
   try {
-    const ours = await startOurs(chosen.durability)
+    const start = chosen.protocol === 'amqp' ? startOursOverAmqp : startOurs
+    const ours = await start(chosen.durability)
     ours.pause()
     return { ours, peer }
   } catch (error) {
@@ -46,21 +67,18 @@ async function stopSides(sides: Sides): Promise<void> {
   await Promise.all([sides.ours.stop(), sides.peer.stop()])
 }
 
-async function pairsOf(
-  chosen: Case,
-  count: number,
-  cacheDir: string,
-): Promise<{ pairs: Pair[]; labels: [string, string] }> {
-  let sides = await startSides(chosen, cacheDir)
+async function pairsOf(chosen: Case, wishes: Wishes): Promise<{ pairs: Pair[]; labels: [string, string] }> {
+  const { cacheDir, scale } = wishes
+  let sides = await startSides(chosen, wishes)
   const labels: [string, string] = [sides.ours.label, sides.peer.label]
   const prepared = `prepared-${chosen.name}`
   const onSide = async (side: Side, round: string): Promise<Figures> => {
     side.resume()
     try {
       if (round === 'warm' && chosen.prepare !== undefined) {
-        await chosen.prepare({ side, cacheDir, topic: '', prepared })
+        await chosen.prepare({ side, cacheDir, topic: '', prepared, scale })
       }
-      return await chosen.run({ side, cacheDir, topic: `${chosen.name}-${round}`, prepared })
+      return await chosen.run({ side, cacheDir, topic: `${chosen.name}-${round}`, prepared, scale })
     } finally {
       side.pause()
     }
@@ -72,10 +90,10 @@ async function pairsOf(
       await onSide(sides.ours, 'warm')
       await onSide(sides.peer, 'warm')
     }
-    for (let round = 0; round < count; round++) {
+    for (let round = 0; round < wishes.pairs; round++) {
       if (chosen.freshSides === true && round > 0) {
         await stopSides(sides)
-        sides = await startSides(chosen, cacheDir)
+        sides = await startSides(chosen, wishes)
       }
       const ours = await onSide(sides.ours, `${round}`)
       const peer = await onSide(sides.peer, `${round}`)
@@ -87,12 +105,12 @@ async function pairsOf(
   return { pairs, labels }
 }
 
-async function bounded<T>(work: Promise<T>, name: string): Promise<T> {
+async function bounded<T>(work: Promise<T>, { name, limitMinutes = CASE_LIMIT_MINUTES }: Case): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`${name} took longer than ${CASE_LIMIT_MS / 60_000} minutes`)),
-      CASE_LIMIT_MS,
+      () => reject(new Error(`${name} took longer than ${limitMinutes} minutes`)),
+      limitMinutes * 60_000,
     )
   })
   try {
@@ -129,15 +147,18 @@ function chosenCases(names: readonly string[]): readonly Case[] {
   })
 }
 
-async function bench(names: readonly string[], pairs: number, keeping: boolean): Promise<number> {
-  const cacheDir = cacheFolder()
+async function bench(names: readonly string[], wishes: Wishes): Promise<number> {
   const commit = await commitId()
   let failed = 0
   await idle()
   for (const chosen of chosenCases(names)) {
     console.log(`${chosen.name}: ${chosen.title}`)
+    if (chosen.protocol === 'amqp' && wishes.rabbitmq === '') {
+      console.log('  left out: no RabbitMQ was named, see --rabbitmq')
+      continue
+    }
     try {
-      const { pairs: measured, labels } = await bounded(pairsOf(chosen, pairs, cacheDir), chosen.name)
+      const { pairs: measured, labels } = await bounded(pairsOf(chosen, wishes), chosen)
       const result: Result = {
         date: new Date().toISOString(),
         commit,
@@ -147,12 +168,12 @@ async function bench(names: readonly string[], pairs: number, keeping: boolean):
         title: chosen.title,
         oursLabel: labels[0],
         peerLabel: labels[1],
-        pairs,
+        pairs: wishes.pairs,
         ...summarise(measured),
       }
       console.log(`  ${''.padEnd(32)} ${'ours'.padStart(9)} ${'peer'.padStart(9)}   better by (${labels.join(' | ')})`)
       printResult(result)
-      if (keeping) keep(result)
+      if (wishes.keeping) keep(result)
     } catch (error) {
       failed++
       console.log(`  failed: ${error instanceof Error ? error.message : String(error)}`)
@@ -165,9 +186,16 @@ async function bench(names: readonly string[], pairs: number, keeping: boolean):
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { pairs: { type: 'string' }, 'no-keep': { type: 'boolean' }, help: { type: 'boolean' } },
+    options: {
+      pairs: { type: 'string' },
+      'no-keep': { type: 'boolean' },
+      smoke: { type: 'boolean', default: false },
+      rabbitmq: { type: 'string', default: process.env['ODRADEK_COMPAT_RABBITMQ'] ?? '' },
+      help: { type: 'boolean' },
+    },
   })
-  const pairs = Number(values.pairs ?? '5')
+  const isSmoke = values.smoke
+  const pairs = Number(values.pairs ?? (isSmoke ? '1' : '5'))
   if (values.help === true || !Number.isInteger(pairs) || pairs < 1) {
     console.log(USAGE)
     return 2
@@ -180,7 +208,13 @@ async function main(): Promise<number> {
     writeTable(join(PROJECT, 'README.md'))
     return 0
   }
-  return bench(positionals, pairs, values['no-keep'] !== true)
+  return bench(positionals, {
+    cacheDir: cacheFolder(),
+    pairs,
+    scale: isSmoke ? SMOKE_SCALE : 1,
+    keeping: values['no-keep'] !== true && !isSmoke,
+    rabbitmq: values.rabbitmq,
+  })
 }
 
 main()

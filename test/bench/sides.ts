@@ -16,12 +16,15 @@ export type Durability = 'os' | 'commit'
 export interface Side {
   readonly label: string
   readonly address: string
+  /** Another one after a restart. */
   readonly pid: number
   /** Milliseconds from the start of the process to the first answered ApiVersions. */
   readonly startMs: number
   pause(): void
   resume(): void
   stop(): Promise<void>
+  /** Kills it with -9 and starts it on the same data; milliseconds until it takes connections. */
+  restart?(): Promise<number>
 }
 
 const TICKS_PER_SECOND = 100
@@ -41,7 +44,7 @@ export function memoryMiB(pid: number, field: 'VmHWM' | 'VmRSS'): number {
   return Number(line?.[1] ?? 0) / 1024
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
@@ -83,7 +86,7 @@ async function firstAnswer(address: string, child: Child): Promise<void> {
   }
 }
 
-function temporaryFolder(prefix: string): string {
+export function temporaryFolder(prefix: string): string {
   const folder = mkdtempSync(join(tmpdir(), prefix))
   // Also when a signal ends us.
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
