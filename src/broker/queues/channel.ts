@@ -220,7 +220,8 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   async get(queueName: string, noAck: boolean): Promise<Got | undefined | Refusal> {
     const queue = await this.#openQueue(queueName)
     if (isRefusal(queue)) return queue
-    // What this client published, and what it let die, is there to be got.
+    // What this client published, and what it let die, is there to be got; queues pass on their dead with the turn.
+    await new Promise<void>((resolve) => this.#host.world.clock.endOfTurn(resolve))
     await this.#host.deadLetters.settled()
     await queue.settled()
     const message = this.#isClosed ? closedRefusal() : await queue.take(noAck)
