@@ -345,6 +345,40 @@ test('a rewrite trims nothing before all its pieces are committed', async () => 
   expect(again.state).toEqual(before)
 })
 
+test('a rewrite trims nothing before what it left out is committed too', async () => {
+  const { clock, world, store } = bench()
+  const slow = new SlowStore(store)
+  const machine = new MapMachine()
+  let walked = 0
+  machine.entries = function* () {
+    for (const [key, value] of machine.state) {
+      walked++
+      yield { key: Buffer.from(key), value: Buffer.from(value) }
+    }
+  }
+  const log = await MachineLog.open(world, slow.store, [machine])
+  const stored = await store.open(machineLogId, settings)
+  const keys = 40
+  for (let index = 0; walked === 0; index++) {
+    log.append(machine, [record(`key ${index % keys}`, 'x'.repeat(64 * 1024))]).catch(() => undefined)
+    await slow.commit(clock)
+  }
+  while (walked < keys - 1) await clock.turn()
+  // All but the last key are written again; now it goes, and no piece is left to be written.
+  const [last] = Array.from(machine.state.keys()).slice(-1)
+  log.append(machine, [record(last, null)]).catch(() => undefined)
+  await clock.turns(3)
+  for (let pieces = 0; pieces < keys - 1; pieces++) await slow.commit(clock)
+  await clock.turns(5)
+  expect(stored.start).toBe(0)
+  await slow.fail()
+  for (let tries = 0; tries < 4 && !log.ready; tries++) {
+    for (const task of clock.later.splice(0)) task()
+    await settled()
+  }
+  expect([log.ready, machine.state.has(last), machine.state.size]).toEqual([true, true, keys])
+})
+
 describe('what a machine log refuses to open', () => {
   const openWith = async (batch: Buffer): Promise<unknown> => {
     const one = bench()

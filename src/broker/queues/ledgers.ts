@@ -153,10 +153,11 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const key = keyOf(id)
     const name = key.toString('latin1')
     const ledger = this.#open.get(name)
-    if (ledger === undefined || ledger.isVolatile) return
+    // While the machine log is read again what is only in memory has to stay there.
+    if (ledger === undefined || ledger.isVolatile || this.#machineLog?.ready !== true) return
     assert(ledger.acquired === 0, 'of a ledger that is released nothing is acquired')
     if (ledger.settleMark()) this.changed(ledger)
-    this.#write(this.#machineLog?.ready === true ? [ledger] : [])
+    this.#write([ledger])
     this.#open.delete(name)
     ledger.state.compact()
   }
