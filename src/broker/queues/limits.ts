@@ -20,6 +20,8 @@ export interface LimitedQueue {
   /** For looking into; nobody else holds it across a turn. */
   readonly scratch: StoredMessage
   pushOut(offset: number): void
+  /** The log could not be read. */
+  failed(what: string, error: unknown): void
 }
 
 export class Limits {
@@ -55,7 +57,8 @@ export class Limits {
   extended(): void {
     if (!this.#limitsBytes || this.#isCounting || this.#countedTo >= this.#queue.ledger.end) return
     this.#isCounting = true
-    void this.#countOn().finally(() => {
+    const counted = this.#countOn().catch((error: unknown) => this.#queue.failed('counting bytes', error))
+    void counted.finally(() => {
       this.#isCounting = false
       this.enforce()
     })
@@ -127,7 +130,8 @@ export class Limits {
     }
     if (!this.#isOver() || this.#isDropping) return
     this.#isDropping = true
-    void this.#pushOut().finally(() => {
+    const pushed = this.#pushOut().catch((error: unknown) => this.#queue.failed('pushing out', error))
+    void pushed.finally(() => {
       this.#isDropping = false
     })
   }

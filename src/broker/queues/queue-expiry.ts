@@ -14,6 +14,8 @@ import type { Reading } from './reading.ts'
 const leavePerTurn = 1024
 /** A block of expirations that begins further than this from the log's end does not grow any more. */
 const blockSpanMax = 1024
+/** After the log could not be read. */
+const retryMs = 1000
 /** When a look was not a whole one. */
 const againMs = 20
 /** Timers are bounded; a longer time is looked at again then. */
@@ -32,6 +34,8 @@ export interface ExpiringQueue {
   readonly areDeadLettered: boolean
   expire(offset: number): void
   expireAllBelow(offset: number): void
+  /** The log could not be read. */
+  failed(what: string, error: unknown): void
 }
 
 export class Expiry {
@@ -39,6 +43,7 @@ export class Expiry {
   #timer: Timer | undefined
   #timerAtMs = Infinity
   #isSweeping = false
+  #isClosed = false
   #isAskedAgain = false
   /** How many came back: a look under way may have passed their place. */
   #returns = 0
@@ -102,7 +107,7 @@ export class Expiry {
   }
 
   #plan(atMs: number): void {
-    if (atMs >= this.#timerAtMs || this.#queue.isDeleted) return
+    if (atMs >= this.#timerAtMs || this.#isClosed || this.#queue.isDeleted) return
     this.#timer?.cancel()
     this.#timerAtMs = atMs
     const nowMs = this.#queue.clock.nowMs()
@@ -119,7 +124,11 @@ export class Expiry {
       return
     }
     this.#isSweeping = true
-    void this.#sweep().finally(() => {
+    const swept = this.#sweep().catch((error: unknown) => {
+      this.#queue.failed('expiring', error)
+      this.#plan(this.#queue.clock.nowMs() + retryMs)
+    })
+    void swept.finally(() => {
       this.#isSweeping = false
       const again = this.#isAskedAgain
       this.#isAskedAgain = false
@@ -222,6 +231,7 @@ export class Expiry {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#timer?.cancel()
     this.#timer = undefined
   }

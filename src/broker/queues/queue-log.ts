@@ -144,7 +144,7 @@ export class QueueLog implements TrimmedLog {
   }
 
   async #open(): Promise<Refusal | undefined> {
-    const refused = await this.partition.prepare(this.#topic().policy)
+    const refused = await this.#prepare()
     if (this.isGone) return goneRefusal()
     if (refused === undefined && this.#opened === undefined) this.#found()
     const held = this.#held
@@ -155,6 +155,15 @@ export class QueueLog implements TrimmedLog {
       else this.#hold(turn)
     }
     return refused
+  }
+
+  async #prepare(): Promise<Refusal | undefined> {
+    try {
+      return await this.partition.prepare(this.#topic().policy)
+    } catch (error) {
+      this.#tools.world.trace.error('queue not opened', { log: this.partition.id, why: String(error) })
+      return refuse('storageFailed', `The queue's log could not be read: ${String(error)}`)
+    }
   }
 
   #found(): void {

@@ -40,6 +40,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   readonly scratch: StoredMessage
   readonly departures: Departures
   readonly limits: Limits
+  readonly #world: World
   readonly #queue: QueuePart
   readonly #expiry: Expiry
   readonly #timeouts: DeliveryTimeouts
@@ -48,6 +49,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   constructor(ruled: RuledQueue) {
     const { world, queue, ledger } = ruled
+    this.#world = world
     this.#queue = queue
     this.ledger = ledger
     this.reading = ruled.reading
@@ -153,6 +155,11 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   expireAllBelow(below: number): void {
     if (this.departures.closeReady(below, 'expired') > 0) this.limits.countAnew()
+  }
+
+  failed(what: string, error: unknown): void {
+    if (!this.isDeleted)
+      this.#world.trace.warn('queue not readable', { queue: this.#queue.topic.name, what, why: String(error) })
   }
 
   get areDeadLettered(): boolean {

@@ -263,6 +263,26 @@ describe('what comes back', () => {
     expect(next.got).toMatchObject([{ body: 'new', offset: 2, redelivered: false }])
   })
 
+  test('a log that cannot be read now is read later: by consumers, expirations and limits', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q', { messageTtlMs: 60_000, lengthBytesMax: 100 })
+    const log = stage.partitions.of(queue.topic, 0)!.log!
+    const { read, findTime } = log
+    log.read = () => Promise.reject(new Error('not now'))
+    log.findTime = () => Promise.reject(new Error('not now'))
+    await publish(queue, 'a')
+    const consumer = consume(queue)
+    await turns()
+    stage.world.clock.advance(1000)
+    await turns()
+    expect(await queue.take(true)).toMatchObject({ refused: 'storageFailed' })
+    expect(consumer.bodies).toEqual([])
+    Object.assign(log, { read, findTime })
+    stage.world.clock.advance(1000)
+    await turns()
+    expect(consumer.bodies).toEqual(['a'])
+  })
+
   test('get: the next one, whatever the consumers; undefined when there is none', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q')
