@@ -81,30 +81,15 @@ describe('the handshake', () => {
 })
 
 describe('heartbeats', () => {
-  test('one each half interval in which nothing else left', async () => {
+  test('one each half interval, whatever else left', async () => {
     const client = await RawClient.open([], { heartbeat: 10 })
-    await client.world.pass(5000)
+    await client.world.pass(4000)
     await client.heard()
-    client.send(rawFrame(8, 0, Buffer.alloc(0)))
-    await client.world.pass(5000)
-    expect(await client.names()).toEqual(['0 heartbeat'])
-    await client.world.pass(5000)
-    expect(await client.names()).toEqual(['0 heartbeat'])
-    client.say(1, 'basicQos', {})
-    await client.world.pass(5000)
-    expect(await client.names()).toEqual(['1 basicQosOk'])
-    await client.world.pass(5000)
-    expect(await client.names()).toEqual(['0 heartbeat'])
-  })
-
-  test('a silent connection is beaten every half interval', async () => {
-    const client = await RawClient.open([], { heartbeat: 10 })
-    await client.world.pass(5000)
-    await client.heard()
-    for (let half = 0; half < 3; half++) {
+    for (let half = 0; half < 6; half++) {
       client.send(rawFrame(8, 0, Buffer.alloc(0)))
+      if (half % 2 === 1) client.say(1, 'basicQos', {})
       await client.world.pass(5000)
-      expect(await client.names()).toEqual(['0 heartbeat'])
+      expect(await client.names()).toContain('0 heartbeat')
     }
   })
 

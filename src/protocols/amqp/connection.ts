@@ -235,17 +235,10 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     this.intake.reader.setFrameBytesMax(limits.frameBytesMax)
     this.writer.setFrameBytesMax(limits.frameBytesMax)
     this.heartbeat = new Heartbeat(this.world.clock, limits.heartbeatSeconds, {
-      hasSent: () => {
-        const { hasSent } = this.outlet
-        this.outlet.hasSent = false
-        return hasSent
-      },
       beat: () => {
         if (this.state === 'gone') return
         this.writer.heartbeat()
-        this.outlet.flush()
-        // A heartbeat is not something that was said: the next one is due half an interval later, not a whole one.
-        this.outlet.hasSent = false
+        this.wrote()
       },
       silent: () => {
         this.world.trace.count('amqp.connections.silent')

@@ -1,13 +1,14 @@
-// Heartbeats: a frame when nothing else was sent, and the end of a peer that is silent.
-// Promises: a heartbeat each half interval in which nothing left; told silent between two and three intervals after the last byte came.
+// Heartbeats: a frame now and then, and the end of a peer that is silent.
+// Promises: a heartbeat each half interval, whatever else was sent; told silent between two and three intervals after the last byte came.
 // Does not know: frames, sockets.
 
 import type { Clock, Timer } from '../../base/world.ts'
 
 export interface HeartbeatSide {
-  /** Whether something left since the last time this was asked. */
-  hasSent(): boolean
-  /** Nothing left for half an interval. */
+  /**
+   * Half an interval is over. Also when something else left meanwhile: left out because of that, the next one would come
+   * up to an interval after it, and clients there are that wait no longer (the Java client on netty).
+   */
   beat(): void
   /** Nothing came for more than two intervals. */
   silent(): void
@@ -48,7 +49,7 @@ export class Heartbeat {
   }
 
   private halfPassed(): void {
-    if (!this.side.hasSent()) this.side.beat()
+    this.side.beat()
     this.silentHalves = this.heard || this.isSuspended ? 0 : this.silentHalves + 1
     this.heard = false
     if (this.silentHalves >= silentHalvesMax) this.side.silent()

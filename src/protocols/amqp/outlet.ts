@@ -13,8 +13,6 @@ const atOnce = Promise.resolve()
 
 export class Outlet {
   readonly writer: FrameWriter
-  /** Something left since this was last set back. */
-  hasSent = false
   private readonly connection: Connection
   /** Called when there is room after somebody was told that there was none. */
   private readonly roomAgain: () => void
@@ -66,7 +64,6 @@ export class Outlet {
     this.isDue = false
     const chunks = this.writer.take()
     if (chunks.length > 0 && !this.isClosed) {
-      this.hasSent = true
       this.isFull = !this.connection.write(chunks, this.recycle)
     }
     this.giveRoom()
