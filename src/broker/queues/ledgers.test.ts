@@ -64,6 +64,10 @@ const idOf = (number: number, partition = 0): LedgerId => ({
   number,
 })
 
+/** How many ledgers a snapshot would speak of. */
+const known = (ledgers: Ledgers): number =>
+  new Set(Array.from(ledgers.entries(), ({ key }) => Buffer.from(key).toString('hex'))).size
+
 /** Everything ready, in the order of peek(). */
 function drained(ledger: { peek(): number | undefined; acquire(offset: number): boolean }): number[] {
   const offsets: number[] = []
@@ -156,11 +160,11 @@ describe('a ledger', () => {
     again.extend(120)
     expect([again.floor, again.ready, again.deliveryCount(104)]).toEqual([100, 10, 1])
     await one.clock.turn()
-    expect(ledgers.numbersOf(idOf(0, 3).log)).toEqual([0, 1])
+    expect(known(ledgers)).toBe(2)
     const records = ledgers.recordsForForgotten(idOf(1, 3))
     await Promise.all([machineLog.append(ledgers, records), one.clock.turn()])
     const restarted = (await start(one)).ledgers
-    expect(restarted.numbersOf(idOf(0, 3).log)).toEqual([0])
+    expect(known(restarted)).toBe(1)
     const kept = restarted.open(idOf(0, 3), 0, 1, false)
     kept.extend(130)
     // Released, it knew exactly how far it had handed out: 118 was the last that came back.

@@ -6,7 +6,7 @@
 import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
 import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
-import type { AppendEntry, LogId } from '../../log/store.ts'
+import type { AppendEntry } from '../../log/store.ts'
 import { Ledger, type LedgerHost } from './ledger.ts'
 import { LedgerRecordWriter } from './ledger-record.ts'
 import { LedgerState } from './ledger-state.ts'
@@ -174,15 +174,6 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return this.#states.delete(name) ? [{ key, value: null }] : []
   }
 
-  /** Every ledger there is a record of for one log. */
-  numbersOf(log: LogId): number[] {
-    const prefix = keyOf({ log, number: 0 })
-    const name = prefix.toString('latin1', 0, prefix.length - 1)
-    const numbers: number[] = []
-    for (const key of this.#states.keys()) if (key.startsWith(name)) numbers.push(numberOf(key, name.length))
-    return numbers
-  }
-
   // --- writing ------------------------------------------------------------------------------------------------------
 
   changed(ledger: Ledger): void {
@@ -314,10 +305,4 @@ function newState(start: number): LedgerState {
   const state = new LedgerState()
   state.floor = start
   return state
-}
-
-function numberOf(name: string, at: number): number {
-  let number = 0
-  for (let scale = 1; at < name.length; at++, scale *= 128) number += (name.charCodeAt(at) & 0x7f) * scale
-  return number
 }
