@@ -6,7 +6,7 @@
 import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
 import type { Machine, MachineLog, MachineRecord } from '../../log/machine.ts'
-import type { AppendEntry } from '../../log/store.ts'
+import type { AppendEntry, LogId } from '../../log/store.ts'
 import { Ledger, type LedgerHost } from './ledger.ts'
 import { LedgerRecordWriter } from './ledger-record.ts'
 import { LedgerState } from './ledger-state.ts'
