@@ -9,7 +9,7 @@ import { assert } from './assert.ts'
 
 /** Smaller ones are cut from Node's own slabs and not reused. */
 const pooledBytesMin = 8 * 1024
-const pooledBytesMax = 1024 * 1024
+const pooledBytesMax = 4 * 1024 * 1024
 
 /** Four sizes an octave: at most a quarter of a buffer is unused. */
 const sizes: readonly number[] = (() => {

@@ -19,6 +19,8 @@ export interface SealedBatch {
   readonly count: number
   readonly maxTimestampMs: number
   readonly buffer: Buffer
+  /** Said when the same batch is appended to several logs: whether the one who leaves was the last. */
+  readonly shared?: { leave(): boolean }
 }
 
 export class BatchBuilder {

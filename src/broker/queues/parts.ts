@@ -9,6 +9,7 @@ import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Refusal } from '../errors.ts'
 import type { ExchangeFacts, QueuePolicy } from './facts.ts'
+import type { SharedBatch } from './shared-batch.ts'
 
 // --- routing ------------------------------------------------------------------------------------------------------
 
@@ -232,8 +233,8 @@ export interface QueuePart {
   readonly messages: number
   readonly unacknowledged: number
   readonly consumers: number
-  /** Stores one message with the others of this turn. Opens the queue if need be. */
-  add(message: NewMessage): Receipt | Refusal
+  /** Stores one message with the others of this turn. Opens the queue if need be. `shared`: other queues store it too. */
+  add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal
   /** Several messages as entries of one atomic append, placed after all that was added before. Only when ready. */
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[]
   /** Closes acquired offsets as part of an append that the caller makes in this turn (LedgersPart.appendClosing). */

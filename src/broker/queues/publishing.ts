@@ -14,6 +14,7 @@ import { expirationFault } from './publishing-expiration.ts'
 import type { Destinations, NewMessage, QueuePart } from './parts.ts'
 import { ReceiptCombiner, storedReceipt } from './receipt.ts'
 import { isReplyAddress, replyQueue } from './reply-to.ts'
+import { SharedBatch, sharedBodyBytesMin } from './shared-batch.ts'
 
 const nothing: readonly string[] = []
 const carbonCopy = Buffer.from('CC')
@@ -103,8 +104,9 @@ export class Publishing {
     const receipts = this.#receipts
     receipts.length = 0
     let refused: Refusal | undefined
+    const shared = this.message.bodyBytes < sharedBodyBytesMin ? undefined : new SharedBatch()
     for (const queue of queues) {
-      const added = queue.add(this.message)
+      const added = queue.add(this.message, shared)
       if (isRefusal(added)) refused ??= added
       else receipts.push(added)
     }

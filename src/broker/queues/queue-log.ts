@@ -17,6 +17,7 @@ import type { QueueTurns, TurnTask } from './queue-turns.ts'
 import type { Trimming, TrimmedLog } from './queue-trimming.ts'
 import { Reading, type ReadingBudget } from './reading.ts'
 import { BatchReceipt } from './receipt.ts'
+import type { SharedBatch } from './shared-batch.ts'
 
 /** What all queues share. */
 export interface QueueTools {
@@ -198,12 +199,26 @@ export class QueueLog implements TrimmedLog {
   // --- adding ---
 
   /** `expiryMs`: when the message expires by its own expiration. */
-  add(message: NewMessage, level: number, expiryMs: number | undefined): BatchReceipt {
+  add(message: NewMessage, level: number, expiryMs: number | undefined, shared?: SharedBatch): BatchReceipt {
+    if (shared !== undefined) return this.#addShared(message, level, expiryMs, shared)
     const to = this.#levelOf(level)
     if (!to.builder.hasRoom(message.bodyBytes + message.properties.length + recordOverheadBytes)) this.#seal(level, to)
     if (this.#receipt === undefined) this.#begin()
     this.#tools.writer.write(to.builder, message, this.#turnMs)
     if (expiryMs !== undefined && !(expiryMs >= (to.earliestExpiryMs ?? Infinity))) to.earliestExpiryMs = expiryMs
+    this.pendingMessages++
+    return this.#last as BatchReceipt
+  }
+
+  #addShared(message: NewMessage, level: number, expiryMs: number | undefined, shared: SharedBatch): BatchReceipt {
+    const to = this.#levelOf(level)
+    if (to.builder.count > 0) this.#seal(level, to)
+    if (this.#receipt === undefined) this.#begin()
+    const sealed = shared.take(() => {
+      this.#tools.writer.write(to.builder, message, this.#turnMs)
+      return to.builder.seal()
+    })
+    this.#sealed.push({ sealed, level, earliestExpiryMs: expiryMs })
     this.pendingMessages++
     return this.#last as BatchReceipt
   }
@@ -261,7 +276,7 @@ export class QueueLog implements TrimmedLog {
       (failure: unknown) => this.#refused(turn, failure),
     )
     // The engine copied what it keeps.
-    for (const { sealed } of turn.batches) this.#tools.pool.giveBack(sealed.buffer)
+    for (const { sealed } of turn.batches) if (sealed.shared?.leave() ?? true) this.#tools.pool.giveBack(sealed.buffer)
   }
 
   /** The ledger is told of priorities and expirations before the append that stores both. */

@@ -13,6 +13,7 @@ import type { LedgerClosing, NewMessage, QueueConsumer, QueuePart, StoredMessage
 import type { QueueRooms } from './queue.ts'
 import { goneRefusal, QueueLog, type PlacedAt } from './queue-log.ts'
 import { storedReceipt } from './receipt.ts'
+import type { SharedBatch } from './shared-batch.ts'
 import { StreamReader, streamStartOf } from './stream-reader.ts'
 
 /** No ledger, no priorities. */
@@ -60,8 +61,8 @@ export class StreamQueue implements QueuePart {
 
   // --- storing ---
 
-  add(message: NewMessage): Receipt | Refusal {
-    return this.isDeleted ? storedReceipt : this.#log.add(message, place.level, place.expiryMs)
+  add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal {
+    return this.isDeleted ? storedReceipt : this.#log.add(message, place.level, place.expiryMs, shared)
   }
 
   accepts(): boolean {

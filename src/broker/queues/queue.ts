@@ -23,6 +23,7 @@ import type {
 import { goneRefusal, QueueLog, type QueueTools } from './queue-log.ts'
 import { QueueRules } from './queue-rules.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
+import type { SharedBatch } from './shared-batch.ts'
 
 /** What a queue is made with. */
 export interface QueueRooms extends QueueTools {
@@ -83,11 +84,11 @@ export class Queue implements QueuePart {
 
   // --- storing ---
 
-  add(message: NewMessage): Receipt | Refusal {
+  add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal {
     if (this.isDeleted) return storedReceipt
     if (!this.accepts(message.bodyBytes)) return this.#refuse(message)
     this.#look(message)
-    return this.#log.add(message, this.#level, this.#expiryMs)
+    return this.#log.add(message, this.#level, this.#expiryMs, shared)
   }
 
   #refuse(message: NewMessage): Receipt {

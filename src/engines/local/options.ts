@@ -10,6 +10,8 @@ export interface LocalStoreOptions {
   readonly path: string
   /** The journal's files together. Appends wait for segment syncs rather than pass it. */
   readonly journalBytesMax?: number
+  /** From this much on, what waits is written to the journal while the sync before it runs; less is gathered further. */
+  readonly journalEarlyBytesMin?: number
   /** Newest batches of all logs kept in memory for readers of the tail. */
   readonly cacheBytesMax?: number
   /** The same for one log. */
@@ -28,6 +30,7 @@ const openFilesMost = 16_384
 export function localSettings(options: LocalStoreOptions, processFilesMax: number): LocalSettings {
   const settings = {
     journalBytesMax: 128 * MiB,
+    journalEarlyBytesMin: 64 * KiB,
     cacheBytesMax: 32 * MiB,
     // What readers of the tail are behind by, and more; older batches come from the kernel's cache for little more.
     cacheBytesPerLogMax: 4 * MiB,
@@ -47,8 +50,6 @@ export const journalFileBytesMax = 16 * MiB
 export const journalGrowBytes = MiB
 /** Bytes of batches in one journal entry; more wait for the next cycle. One append may be larger. */
 export const journalEntryBytesMax = 8 * MiB
-/** From this much on, what waits is written to the journal while the sync before it runs; less is gathered further. */
-export const journalEarlyBytesMin = 64 * KiB
 /** Journal room that only deletes, trims and checkpoints may use when the disk is full. */
 export const journalReserveBytes = 64 * KiB
 
@@ -79,7 +80,7 @@ export const loadedIndexesMax = 256
 /** Where readers will go on, remembered per segment. */
 export const hintsMax = 64
 /** What tails let go is kept for the batches to come, up to this much. */
-export const spareBytesMax = 4 * MiB
+export const spareBytesMax = 16 * MiB
 /** For logs that recovery completes before somebody opens them with settings of their own (Kafka's defaults). */
 export const defaultSegmentBytesMax = 1024 * MiB
 export const defaultIndexIntervalBytes = 4 * KiB
