@@ -132,6 +132,9 @@ function machine(): string {
   return `${cpus().length} cores${named}, ${Math.round(Number(memory) / 1_048_576)} GiB`
 }
 
+// Every side has something to end with us.
+process.setMaxListeners(0)
+
 async function idle(): Promise<void> {
   const [load = 0] = loadavg()
   if (load > BUSY_LOAD) console.log(`warning: the machine is not idle (load ${load.toFixed(2)}); figures will be noisy`)
