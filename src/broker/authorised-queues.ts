@@ -18,10 +18,10 @@ import type {
   Published,
   QueueCalls,
 } from './queue-door.ts'
-import type { ChannelIdentity } from './queues/channel-host.ts'
-import type { ExchangeDesk } from './queues/exchange-desk.ts'
-import { lookup, textOf } from './queues/queue-arguments.ts'
-import { newOwner, type QueueDesk } from './queues/queue-desk.ts'
+import type { ChannelIdentity } from './queues/channels/channel-host.ts'
+import type { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
+import { lookup, textOf } from './queues/desk/queue-arguments.ts'
+import { newOwner, type QueueDesk } from './queues/desk/queue-desk.ts'
 
 /** The rooms behind these calls. */
 export interface QueueRooms {

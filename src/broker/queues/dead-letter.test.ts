@@ -8,7 +8,7 @@ import { readProperties } from '../../base/properties.ts'
 import { AppendFailure } from '../../log/store.ts'
 import { turns } from '../broker-world.contract.ts'
 import { refuse } from '../errors.ts'
-import { publication, Stage, type StageQueue } from './channel-stage.contract.ts'
+import { publication, Stage, type StageQueue } from './channels/channel-stage.contract.ts'
 import { DeadLetters } from './dead-letter.ts'
 import type { QueuePolicy } from './facts.ts'
 

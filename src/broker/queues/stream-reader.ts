@@ -7,7 +7,7 @@ import { readProperties, withHeaders } from '../../base/properties.ts'
 import type { Log } from '../../log/store.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import type { QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
-import { ageMsOf } from './queue-arguments.ts'
+import { ageMsOf } from './desk/queue-arguments.ts'
 import type { Reading } from './reading.ts'
 
 /** Where a consumer begins. */

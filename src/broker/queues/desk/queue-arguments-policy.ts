@@ -1,0 +1,92 @@
+// What a queue's arguments and the policies on it come to: the values the broker works with.
+// Promises: of two numbers the smaller counts, of other things the argument (on quorum queues: of overflow the policy's),
+// as in RabbitMQ. Never fails on arguments that were judged.
+// Does not know: which policy matches a queue (topology), who applies the values.
+
+import type { FieldTable } from '../../../base/fields.ts'
+import type { Overflow, QueueFacts, QueuePolicy, QueueType } from '../facts.ts'
+import { ageMsOf, integerOf, lookup, queueTypeOf, textOf } from './queue-arguments.ts'
+
+/** What policies say, by RabbitMQ's keys. */
+export type PolicyDefinition = Readonly<Record<string, string | number | boolean>>
+
+const nothing: PolicyDefinition = {}
+/** RabbitMQ's ?DEFAULT_DELIVERY_LIMIT of quorum queues. */
+const deliveryLimitByDefault = 20
+/** Quorum queues since 4.3 have 32 levels, always. */
+const quorumLevels = { max: 31, byDefault: 4 } as const
+
+export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = nothing): QueuePolicy {
+  const args = facts.arguments
+  const type = queueTypeOf(args)
+  const least = (key: string): number | undefined => smaller(numberIn(definition, key), argument(args, key))
+  const word = (key: string): string | undefined => textOf(lookup(args, `x-${key}`)) ?? textIn(definition, key)
+  const deadLetterExchange = type === 'stream' ? undefined : word('dead-letter-exchange')
+  return {
+    type,
+    messageTtlMs: least('message-ttl'),
+    expiresMs: least('expires'),
+    lengthMax: type === 'stream' ? undefined : least('max-length'),
+    lengthBytesMax: least('max-length-bytes'),
+    overflow: overflowOf(type, args, definition),
+    deadLetterExchange,
+    deadLetterRoutingKey: deadLetterExchange === undefined ? undefined : word('dead-letter-routing-key'),
+    priorityMax: type === 'quorum' ? quorumLevels.max : (integerOf(lookup(args, 'x-max-priority')) ?? 0),
+    priorityDefault: type === 'quorum' ? quorumLevels.byDefault : 0,
+    singleActiveConsumer: isTrue(args, 'x-single-active-consumer'),
+    deliveryLimit: type === 'quorum' ? deliveryLimit(args, definition) : undefined,
+    // 0 and nothing said: no timeout.
+    consumerTimeoutMs: least('consumer-timeout') || undefined,
+    maxAgeMs: type === 'stream' ? maxAge(args, definition) : undefined,
+  }
+}
+
+const argument = (args: FieldTable, key: string): number | undefined => integerOf(lookup(args, `x-${key}`))
+
+function numberIn(definition: PolicyDefinition, key: string): number | undefined {
+  const value = definition[key]
+  return typeof value === 'number' ? value : undefined
+}
+
+function textIn(definition: PolicyDefinition, key: string): string | undefined {
+  const value = definition[key]
+  return typeof value === 'string' ? value : undefined
+}
+
+function smaller(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return Math.min(one, other)
+}
+
+function isTrue(args: FieldTable, name: string): boolean {
+  const field = lookup(args, name)
+  return field?.type === 'bool' && field.value
+}
+
+function overflowOf(type: QueueType, args: FieldTable, definition: PolicyDefinition): Overflow {
+  const said = textOf(lookup(args, 'x-overflow'))
+  const policy = textIn(definition, 'overflow')
+  const chosen = type === 'quorum' ? (policy ?? said) : (said ?? policy)
+  if (chosen === 'reject-publish') return chosen
+  // Quorum queues have no reject-publish-dlx: RabbitMQ falls back to drop-head there.
+  return chosen === 'reject-publish-dlx' && type === 'classic' ? chosen : 'drop-head'
+}
+
+/** A negative limit is none; when one of two is negative the other counts. */
+function deliveryLimit(args: FieldTable, definition: PolicyDefinition): number | undefined {
+  const policy = numberIn(definition, 'delivery-limit')
+  const said = argument(args, 'delivery-limit')
+  const isOff = (policy ?? 0) < 0 || (said ?? 0) < 0
+  const limit =
+    policy === undefined || said === undefined
+      ? (policy ?? said ?? deliveryLimitByDefault)
+      : isOff
+        ? Math.max(policy, said)
+        : Math.min(policy, said)
+  return limit < 0 ? undefined : limit
+}
+
+function maxAge(args: FieldTable, definition: PolicyDefinition): number | undefined {
+  const said = ageMsOf(textOf(lookup(args, 'x-max-age')) ?? '')
+  return smaller(said, ageMsOf(textIn(definition, 'max-age') ?? ''))
+}

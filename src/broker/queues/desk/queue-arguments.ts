@@ -1,0 +1,280 @@
+// A queue's arguments: which there are for each type of queue, what is wrong with them, and when two declarations agree.
+// Promises: RabbitMQ 4.3's judgements in its order and its words; what it takes without knowing it, so do we.
+// Does not know: where queues are kept; what becomes of the values (queue-arguments-policy.ts).
+
+import type { Field, FieldTable } from '../../../base/fields.ts'
+import { refuse, type Refusal } from '../../errors.ts'
+import type { DeclareQueueCall } from '../../queue-door.ts'
+import type { QueueFacts, QueueType } from '../facts.ts'
+import { printValue, typeName } from './queue-arguments-text.ts'
+
+/** What is wrong with a value, as its refusal ends; undefined: nothing. */
+type Judge = (field: Field, args: FieldTable) => string | undefined
+
+const expiryMsMax = 315_360_000_000
+const priorityMax = 255
+/** A queue over several partitions is not built yet. */
+export const queuePartitionsMax = 1
+const streamSegmentBytesMax = 3_000_000_000
+
+export const resourceName = (kind: 'queue' | 'exchange', vhost: string, name: string): string =>
+  `${kind} '${name}' in vhost '${vhost}'`
+
+export function lookup(args: FieldTable, name: string): Field | undefined {
+  for (const entry of args) if (entry.name === name) return entry.value
+  return undefined
+}
+
+/** The whole number a field holds; undefined: none. */
+export function integerOf(field: Field | undefined): number | undefined {
+  switch (field?.type) {
+    case 'int8':
+    case 'uint8':
+    case 'int16':
+    case 'uint16':
+    case 'int32':
+    case 'uint32':
+    case 'int64':
+      return Number(field.value)
+    default:
+      return undefined
+  }
+}
+
+export const textOf = (field: Field | undefined): string | undefined =>
+  field?.type === 'text' ? field.value.toString('utf8') : undefined
+
+// --- values -------------------------------------------------------------------------------------------------------
+
+const wrongType = (field: Field): string => `{unacceptable_type,${typeName(field)}}`
+/** Every number judged was found to be one first. */
+const integer = (field: Field): string | undefined =>
+  integerOf(field) === undefined ? `"expected integer, got ${typeName(field)}"` : undefined
+
+const notNegative: Judge = (field) =>
+  integer(field) ?? (Number(integerOf(field)) < 0 ? `{value_negative,${printValue(field)}}` : undefined)
+const positive: Judge = (field, args) =>
+  notNegative(field, args) ?? (integerOf(field) === 0 ? `{value_zero,${printValue(field)}}` : undefined)
+const expiry: Judge = (field, args) =>
+  notNegative(field, args) ??
+  (Number(integerOf(field)) > expiryMsMax ? `{value_too_large,${printValue(field)}}` : undefined)
+const lease: Judge = (field, args) =>
+  integerOf(field) === 0 ? `{value_zero,${printValue(field)}}` : expiry(field, args)
+const priority: Judge = (field, args) =>
+  notNegative(field, args) ??
+  (Number(integerOf(field)) > priorityMax ? `{max_value_exceeded,${printValue(field)}}` : undefined)
+const text: Judge = (field) => (field.type === 'text' ? undefined : wrongType(field))
+const flag: Judge = (field) => (field.type === 'bool' ? undefined : wrongType(field))
+const wordOf =
+  (words: readonly string[], wrong: string): Judge =>
+  (field, args) =>
+    text(field, args) ?? (words.includes(printValue(field)) ? undefined : wrong)
+const deadLetterKey: Judge = (field, args) =>
+  text(field, args) ??
+  (lookup(args, 'x-dead-letter-exchange') === undefined ? 'routing_key_but_no_dlx_defined' : undefined)
+const version: Judge = (field, args) =>
+  notNegative(field, args) ??
+  (integerOf(field) === 2 ? undefined : `"unsupported queue version '${printValue(field)}'"`)
+const age: Judge = (field, args) =>
+  text(field, args) ?? (ageMsOf(printValue(field)) === undefined ? 'invalid_max_age' : undefined)
+const partitions: Judge = (field, args) =>
+  positive(field, args) ??
+  (Number(integerOf(field)) > queuePartitionsMax ? `{value_too_large,${printValue(field)}}` : undefined)
+
+const ageUnits: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  D: 86_400_000,
+  M: 30 * 86_400_000,
+  Y: 365 * 86_400_000,
+}
+
+/** `7D` and the like, in milliseconds. */
+export function ageMsOf(said: string): number | undefined {
+  const [, count = '', unit = ''] = /^([0-9]+)([YMDhms])$/.exec(said) ?? []
+  return Number(count) > 0 ? Number(count) * ageUnits[unit] : undefined
+}
+
+/** In the order RabbitMQ judges them. */
+const judges: readonly (readonly [string, Judge])[] = [
+  ['x-expires', lease],
+  ['x-message-ttl', expiry],
+  ['x-dead-letter-exchange', text],
+  ['x-dead-letter-routing-key', deadLetterKey],
+  ['x-dead-letter-strategy', wordOf(['at-most-once', 'at-least-once'], 'invalid_dlx_strategy')],
+  ['x-max-length', notNegative],
+  ['x-max-length-bytes', notNegative],
+  ['x-max-in-memory-length', notNegative],
+  ['x-max-in-memory-bytes', notNegative],
+  ['x-max-priority', priority],
+  ['x-overflow', wordOf(['drop-head', 'reject-publish', 'reject-publish-dlx'], 'invalid_overflow')],
+  ['x-queue-version', version],
+  ['x-single-active-consumer', flag],
+  ['x-consumer-timeout', notNegative],
+  ['x-consumer-disconnected-timeout', notNegative],
+  ['x-quorum-initial-group-size', positive],
+  ['x-max-age', age],
+  ['x-stream-max-segment-size-bytes', notNegative],
+  ['x-stream-filter-size-bytes', notNegative],
+  ['x-initial-cluster-size', positive],
+  ['x-queue-leader-locator', wordOf(['client-local', 'balanced'], 'invalid_queue_locator_arg')],
+]
+
+// --- types --------------------------------------------------------------------------------------------------------
+
+const ofAll = ['x-queue-type', 'x-queue-leader-locator', 'x-max-length-bytes']
+const ofQueues = [
+  'x-expires',
+  'x-message-ttl',
+  'x-dead-letter-exchange',
+  'x-dead-letter-routing-key',
+  'x-max-length',
+  'x-overflow',
+  'x-single-active-consumer',
+]
+
+/** What a type knows: compared when declared again; what only another type knows is refused. */
+const known: Readonly<Record<QueueType, ReadonlySet<string>>> = {
+  classic: new Set([
+    ...ofAll,
+    ...ofQueues,
+    'x-max-priority',
+    'x-queue-mode',
+    'x-queue-version',
+    'x-queue-master-locator',
+  ]),
+  quorum: new Set([
+    ...ofAll,
+    ...ofQueues,
+    'x-dead-letter-strategy',
+    'x-max-in-memory-length',
+    'x-max-in-memory-bytes',
+    'x-quorum-initial-group-size',
+    'x-member-placement-tag',
+    'x-delivery-limit',
+    'x-consumer-disconnected-timeout',
+    'x-consumer-timeout',
+    'x-delayed-retry-type',
+    'x-delayed-retry-min',
+    'x-delayed-retry-max',
+  ]),
+  stream: new Set([
+    ...ofAll,
+    'x-max-age',
+    'x-stream-max-segment-size-bytes',
+    'x-stream-filter-size-bytes',
+    'x-initial-cluster-size',
+  ]),
+}
+const knownToSome = new Set([...known.classic, ...known.quorum, ...known.stream])
+// RabbitMQ forgets to refuse this one on other types; a program that works there works here.
+knownToSome.delete('x-member-placement-tag')
+
+/** The type the arguments name; what is no type counts as classic here and is refused by judgeArguments. */
+export function queueTypeOf(args: FieldTable): QueueType {
+  const said = textOf(lookup(args, 'x-queue-type'))
+  return said === 'quorum' || said === 'stream' ? said : 'classic'
+}
+
+/** Why no queue can be declared with these arguments; undefined: one can. */
+export function judgeArguments(queue: string, args: FieldTable): Refusal | undefined {
+  const exchange = lookup(args, 'x-dead-letter-exchange')
+  if (exchange !== undefined && exchange.type !== 'text')
+    return refuse(
+      'invalidArgument',
+      `invalid type '${typeName(exchange)}' for arg 'x-dead-letter-exchange' in ${queue}`,
+    )
+  const invalid = (name: string, why: string): Refusal =>
+    refuse('invalidArgument', `invalid arg '${name}' for ${queue}: ${why}`)
+  const wrong = wrongQueueType(lookup(args, 'x-queue-type'))
+  if (wrong !== undefined) return invalid('x-queue-type', wrong)
+  const type = queueTypeOf(args)
+  for (const [name, judge] of judges) {
+    const field = known[type].has(name) ? lookup(args, name) : undefined
+    const why = field === undefined ? undefined : judge(field, args)
+    if (why !== undefined) return invalid(name, why)
+  }
+  for (const { name } of args)
+    if (knownToSome.has(name) && !known[type].has(name))
+      return refuse('invalidArgument', `invalid arg '${name}' for ${queue} of queue type rabbit_${type}_queue`)
+  const ours = lookup(args, 'x-partitions')
+  const whyOurs = ours === undefined ? undefined : partitions(ours, args)
+  return whyOurs === undefined ? undefined : invalid('x-partitions', whyOurs)
+}
+
+function wrongQueueType(field: Field | undefined): string | undefined {
+  if (field === undefined) return undefined
+  if (field.type !== 'text') return wrongType(field)
+  const said = printValue(field)
+  // RabbitMQ takes these two for "not said".
+  return ['', 'undefined', 'classic', 'quorum', 'stream'].includes(said)
+    ? undefined
+    : `"unsupported queue type '${said}'"`
+}
+
+/** What quorum queues and streams cannot be. */
+export function judgeProperties(queue: string, call: DeclareQueueCall): Refusal | undefined {
+  const type = queueTypeOf(call.arguments)
+  if (type === 'classic') return undefined
+  const invalid = (property: string): Refusal =>
+    refuse('invalidArgument', `invalid property '${property}' for ${queue}`)
+  if (call.autoDelete) return invalid('auto-delete')
+  if (call.exclusive) return invalid('exclusive-owner')
+  return call.durable ? (type === 'stream' ? judgeStream(call.arguments) : undefined) : invalid('non-durable')
+}
+
+function judgeStream(args: FieldTable): Refusal | undefined {
+  const segmentBytes = integerOf(lookup(args, 'x-stream-max-segment-size-bytes')) ?? 0
+  if (segmentBytes > streamSegmentBytesMax)
+    return refuse('invalidArgument', 'Exceeded max value for x-stream-max-segment-size-bytes')
+  const filterBytes = integerOf(lookup(args, 'x-stream-filter-size-bytes')) ?? 16
+  return filterBytes < 16 || filterBytes > 255
+    ? refuse('invalidArgument', 'Invalid value for x-stream-filter-size-bytes')
+    : undefined
+}
+
+// --- declared again -----------------------------------------------------------------------------------------------
+
+/** Why a queue that is there cannot be declared like this; undefined: it is the same. */
+export function judgeEquivalence(queue: string, facts: QueueFacts, call: DeclareQueueCall): Refusal | undefined {
+  // An exclusive queue is never durable, whatever was said.
+  const durable = call.durable && !call.exclusive
+  const different = (name: string, received: string, current: string): Refusal =>
+    refuse(
+      'inequivalentDeclaration',
+      `inequivalent arg '${name}' for ${queue}: received ${received} but current is ${current}`,
+    )
+  if (durable !== facts.durable) return different('durable', `'${durable}'`, `'${facts.durable}'`)
+  if (call.autoDelete !== facts.autoDelete)
+    return different('auto_delete', `'${call.autoDelete}'`, `'${facts.autoDelete}'`)
+  for (const name of known[queueTypeOf(facts.arguments)]) {
+    const current = effective(facts.arguments, name)
+    const received = effective(call.arguments, name)
+    if (current === undefined && received === undefined) continue
+    if (current !== undefined && received !== undefined) {
+      if (!isSame(current, received)) return different(name, `'${printValue(received)}'`, `'${printValue(current)}'`)
+    } else return different(name, printSide(received), printSide(current))
+  }
+  return undefined
+}
+
+const classicField: Field = { type: 'text', value: Buffer.from('classic') }
+
+/** Who names no type means classic: the vhost's default type, which RabbitMQ writes into the declaration. */
+const effective = (args: FieldTable, name: string): Field | undefined =>
+  lookup(args, name) ?? (name === 'x-queue-type' ? classicField : undefined)
+
+const printSide = (field: Field | undefined): string =>
+  field === undefined ? 'none' : `the value '${printValue(field)}' of type '${typeName(field)}'`
+
+/** Numbers of any width are one class, fractions another. */
+function isSame(one: Field, other: Field): boolean {
+  const [number, same] = [integerOf(one), integerOf(other)]
+  if (number !== undefined || same !== undefined) return number === same
+  if (isFraction(one) && isFraction(other)) return one.value === other.value
+  return one.type === other.type && printValue(one) === printValue(other)
+}
+
+const isFraction = (field: Field): field is Field & { readonly value: number } =>
+  field.type === 'float32' || field.type === 'float64'

@@ -1,0 +1,346 @@
+// The queue desk: queues declared, checked, deleted, purged and listed; who owns the exclusive ones.
+// Promises: RabbitMQ's judgements in its order and words. What a client declared exclusive is nobody else's, and gone when
+// closeOwner() resolves. Counts are taken after what was published before is stored.
+// Does not know: who may do what (authorised-queues.ts), how a queue works at run time (queue.ts).
+
+import type { World } from '../../../base/world.ts'
+import { logId, type Store, type TopicId } from '../../../log/store.ts'
+import type { Catalog, Topic } from '../../catalog.ts'
+import { isRefusal, refuse, type Refusal } from '../../errors.ts'
+import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../../queue-door.ts'
+import type { NewQueue } from '../../streams/topics.ts'
+import type { QueueFacts, QueuePolicy } from '../facts.ts'
+import type { QueuePart, QueuesPart } from '../parts.ts'
+import {
+  judgeArguments,
+  judgeEquivalence,
+  judgeProperties,
+  queuePartitionsMax,
+  queueTypeOf,
+  resourceName,
+} from './queue-arguments.ts'
+import { QueueLife } from './queue-life.ts'
+import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
+import { isReplyName } from '../channels/reply-to.ts'
+
+/** How the desk has topics made and ended. */
+export interface QueueTopics {
+  createQueue(wanted: NewQueue): Promise<Topic | Refusal>
+  setQueue(topic: Topic, queue: QueueFacts | undefined): Promise<Topic | Refusal>
+  /** undefined: deleted. */
+  delete(topic: Topic): Promise<Refusal | undefined>
+}
+
+export interface QueueDeskHost {
+  readonly world: World
+  readonly store: Pick<Store, 'bytesOf'>
+  readonly catalog: Pick<Catalog, 'find' | 'byId' | 'queues' | 'all'>
+  readonly topics: QueueTopics
+  readonly queues: QueuesPart & {
+    seen(topic: Topic): QueuePart | undefined
+    drop(topic: Topic, reason?: CancelReason): void
+  }
+  readonly replies: { isLive(vhost: string, address: string): boolean }
+  policyOf(topic: Topic): QueuePolicy
+  /** Names of the policies that apply. */
+  policiesOn(topic: Topic): { readonly policy: string | undefined; readonly operatorPolicy: string | undefined }
+}
+
+/** A client, as whoever it is the same object in all its calls. */
+export interface Owner {
+  readonly queues: Set<TopicId>
+  isClosed: boolean
+}
+
+export const newOwner = (): Owner => ({ queues: new Set(), isClosed: false })
+
+export const missingQueue = (vhost: string, name: string): Refusal =>
+  refuse('queueMissing', `no ${resourceName('queue', vhost, name)}`)
+
+const locked = (queue: string): Refusal =>
+  refuse(
+    'queueLocked',
+    `cannot obtain exclusive access to locked ${queue}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
+  )
+
+export class QueueDesk {
+  readonly #host: QueueDeskHost
+  readonly #life: QueueLife
+  readonly #owners = new Map<TopicId, Owner>()
+
+  constructor(host: QueueDeskHost) {
+    this.#host = host
+    this.#life = new QueueLife({
+      world: host.world,
+      consumersOf: (topic) => host.queues.seen(topic)?.consumers ?? 0,
+      end: (topic) => this.#end(topic),
+    })
+  }
+
+  /** Leases begin: called once the catalog is replayed. */
+  start(): void {
+    for (const topic of this.#host.catalog.all()) if (topic.queue !== undefined) this.#lease(topic)
+  }
+
+  close(): void {
+    this.#life.close()
+  }
+
+  // --- declaring ---
+
+  /** The call with the name its queue will have: the broker's own when it says none. */
+  named(call: DeclareQueueCall): DeclareQueueCall | Refusal {
+    return isReplyName(call.name) ? call : namedCall(call, this.#host.world.random)
+  }
+
+  /** `mayMake` is asked before a queue is made, not when it is there already. */
+  async declare(
+    vhost: string,
+    owner: Owner,
+    call: DeclareQueueCall,
+    mayMake: () => Refusal | undefined = () => undefined,
+  ): Promise<QueueCount | Refusal> {
+    if (isReplyName(call.name)) return this.#checkReplies(vhost, call.name)
+    for (;;) {
+      const topic = this.#host.catalog.find(vhost, { name: call.name })
+      const outcome =
+        topic?.queue === undefined
+          ? await this.#make(vhost, owner, call, topic, mayMake)
+          : await this.#declareAgain(owner, call, topic, topic.queue)
+      if (!isRefusal(outcome) || outcome.refused !== 'topicExists') return outcome
+    }
+  }
+
+  async #make(
+    vhost: string,
+    owner: Owner,
+    call: DeclareQueueCall,
+    over: Topic | undefined,
+    mayMake: () => Refusal | undefined,
+  ): Promise<QueueCount | Refusal> {
+    const queue = resourceName('queue', vhost, call.name)
+    if (over !== undefined && call.exclusive) return locked(queue)
+    if (over !== undefined && over.partitions > queuePartitionsMax)
+      return refuse(
+        'inequivalentDeclaration',
+        `inequivalent arg 'x-partitions' for ${queue}: received '${queuePartitionsMax}' but current is '${over.partitions}'`,
+      )
+    // Over a topic of Kafka's clients a queue is as durable as the topic, whatever the declaration says.
+    const wanted = over === undefined ? call : { ...call, durable: true }
+    const wrong = judgeArguments(queue, wanted.arguments) ?? judgeProperties(queue, wanted) ?? mayMake()
+    if (wrong !== undefined) return wrong
+    const topic =
+      over === undefined
+        ? await this.#host.topics.createQueue(plannedQueue(vhost, wanted))
+        : await this.#host.topics.setQueue(over, factsOf(wanted))
+    if (isRefusal(topic)) return topic.refused === 'unknownTopic' ? taken() : topic
+    this.#lease(topic)
+    if (over !== undefined) return this.#declareAgain(owner, call, topic, topic.queue)
+    if (call.exclusive) await this.#own(topic, owner)
+    return { name: topic.name, messages: 0, consumers: 0 }
+  }
+
+  async #own(topic: Topic, owner: Owner): Promise<void> {
+    this.#owners.set(topic.id, owner)
+    owner.queues.add(topic.id)
+    // Its client left while it was made.
+    if (owner.isClosed) await this.#end(topic)
+  }
+
+  async #declareAgain(
+    owner: Owner,
+    call: DeclareQueueCall,
+    topic: Topic,
+    facts: QueueFacts | undefined,
+  ): Promise<QueueCount | Refusal> {
+    if (facts === undefined) return taken()
+    const queue = resourceName('queue', topic.vhost, topic.name)
+    const isHis = call.exclusive ? this.#owners.get(topic.id) === owner : !facts.exclusive
+    if (!isHis) return locked(queue)
+    const asDurable = topic.origin === 'kafka' ? { ...call, durable: facts.durable } : call
+    const different = judgeEquivalence(queue, facts, asDurable)
+    if (different !== undefined) return different
+    // Quorum queues are not kept alive by declarations, as in RabbitMQ.
+    if (queueTypeOf(facts.arguments) !== 'quorum') this.#life.renew(topic)
+    return this.#count(topic)
+  }
+
+  /** Passive declare. */
+  async check(vhost: string, owner: Owner, given: string): Promise<QueueCount | Refusal> {
+    const name = nameWithoutLineEnds(given)
+    if (isReplyName(name)) return this.#checkReplies(vhost, name)
+    const topic = this.#find(vhost, owner, name)
+    return isRefusal(topic) ? topic : this.#count(topic)
+  }
+
+  #checkReplies(vhost: string, name: string): QueueCount | Refusal {
+    return this.#host.replies.isLive(vhost, name) ? { name, messages: 0, consumers: 1 } : missingQueue(vhost, name)
+  }
+
+  #find(vhost: string, owner: Owner, name: string): Topic | Refusal {
+    const topic = this.#host.catalog.find(vhost, { name })
+    if (topic?.queue === undefined) return missingQueue(vhost, name)
+    return this.mayUse(owner, topic) ?? topic
+  }
+
+  /** Why this client may not touch the queue: it is another's own. */
+  mayUse(owner: Owner, topic: Topic): Refusal | undefined {
+    // What only the broker knows (delayed messages) is no queue to clients.
+    if (topic.queue === undefined) return missingQueue(topic.vhost, topic.name)
+    if (!topic.queue.exclusive || this.#owners.get(topic.id) === owner) return undefined
+    return locked(resourceName('queue', topic.vhost, topic.name))
+  }
+
+  /** As mayUse(), by name; what is not there is not locked. */
+  mayTouch(vhost: string, owner: Owner, name: string): Refusal | undefined {
+    const topic = this.#host.catalog.find(vhost, { name })
+    return topic?.queue === undefined ? undefined : this.mayUse(owner, topic)
+  }
+
+  async #count(topic: Topic): Promise<QueueCount | Refusal> {
+    if (this.#isUntouched(topic)) return { name: topic.name, messages: 0, consumers: 0 }
+    const queue = await this.#opened(topic)
+    return isRefusal(queue) ? queue : { name: topic.name, messages: queue.messages, consumers: queue.consumers }
+  }
+
+  /** Nobody asked for it since the start, and its log is empty: opening thousands of those would cost for nothing. */
+  #isUntouched(topic: Topic): boolean {
+    return this.#host.queues.seen(topic) === undefined && this.#bytesOf(topic) === 0
+  }
+
+  #bytesOf(topic: Topic): number {
+    let bytes = 0
+    for (let index = 0; index < topic.partitions; index++) bytes += this.#host.store.bytesOf(logId(topic.id, index))
+    return bytes
+  }
+
+  /** The queue with its counts, after all that was published before. */
+  async #opened(topic: Topic): Promise<QueuePart | Refusal> {
+    const queue = this.#host.queues.find(topic.vhost, topic.name)
+    if (queue === undefined) return missingQueue(topic.vhost, topic.name)
+    await queue.settled()
+    const refused = await queue.ready()
+    if (queue.isDeleted) return missingQueue(topic.vhost, topic.name)
+    return refused ?? queue
+  }
+
+  // --- deleting ---
+
+  async delete(
+    vhost: string,
+    owner: Owner,
+    given: string,
+    only: { readonly ifUnused: boolean; readonly ifEmpty: boolean },
+  ): Promise<number | Refusal> {
+    const topic = this.#find(vhost, owner, nameWithoutLineEnds(given))
+    if (isRefusal(topic)) return topic.refused === 'queueMissing' ? 0 : topic
+    const type = queueTypeOf(topic.queue?.arguments ?? [])
+    const name = resourceName('queue', vhost, topic.name)
+    if (type === 'quorum' && (only.ifUnused || only.ifEmpty))
+      return refuse(
+        'notForThisQueue',
+        `cannot delete ${name}. queue.delete operations with ${only.ifUnused ? 'if-unused' : 'if-empty'} flag set are not supported by quorum queues`,
+      )
+    if (this.#isUntouched(topic)) return (await this.#end(topic)) ?? 0
+    const queue = await this.#opened(topic)
+    if (isRefusal(queue)) return queue.refused === 'queueMissing' ? 0 : queue
+    if (type === 'classic' && only.ifUnused && queue.consumers > 0) return refuse('queueInUse', `${name} in use`)
+    if (type === 'classic' && only.ifEmpty && queue.messages > 0) return refuse('queueNotEmpty', `${name} not empty`)
+    const messages = type === 'stream' ? 0 : queue.messages
+    return (await this.#end(topic)) ?? messages
+  }
+
+  /** A topic that AMQP's clients made goes whole, one of Kafka's only stops being a queue. undefined: it is gone. */
+  async #end(topic: Topic): Promise<Refusal | undefined> {
+    const now = this.#host.catalog.byId(topic.id)
+    if (now?.queue === undefined) return undefined
+    if (now.origin === 'amqp') {
+      const refused = await this.#host.topics.delete(now)
+      return refused?.refused === 'unknownTopic' ? undefined : refused
+    }
+    const left = await this.#host.topics.setQueue(now, undefined)
+    return isRefusal(left) && left.refused !== 'unknownTopic' ? left : undefined
+  }
+
+  /** The queue is gone, whoever deleted it. */
+  gone(topic: Topic): void {
+    this.#life.forget(topic)
+    this.#owners.get(topic.id)?.queues.delete(topic.id)
+    this.#owners.delete(topic.id)
+    this.#host.queues.drop(topic, 'queueDeleted')
+  }
+
+  async purge(vhost: string, owner: Owner, given: string): Promise<number | Refusal> {
+    const topic = this.#find(vhost, owner, nameWithoutLineEnds(given))
+    if (isRefusal(topic)) return topic
+    if (queueTypeOf(topic.queue?.arguments ?? []) === 'stream')
+      return refuse(
+        'notForThisQueue',
+        `queue.purge not supported by stream queues ${resourceName('queue', vhost, topic.name)}`,
+      )
+    const queue = await this.#opened(topic)
+    if (isRefusal(queue)) return queue
+    const purged = await queue.purge()
+    return isRefusal(purged) && queue.isDeleted ? missingQueue(vhost, topic.name) : purged
+  }
+
+  /** The client is gone: so is what it declared exclusive. */
+  async closeOwner(owner: Owner): Promise<void> {
+    owner.isClosed = true
+    await Promise.all(
+      Array.from(owner.queues, async (id) => {
+        const topic = this.#host.catalog.byId(id)
+        const refused = topic === undefined ? undefined : await this.#end(topic)
+        if (refused !== undefined)
+          this.#host.world.trace.error('an exclusive queue was not deleted', { topic: id, why: refused.why })
+      }),
+    )
+  }
+
+  // --- living and looking ---
+
+  /** Told by queues; see QueueHost.used. */
+  used(queue: QueuePart): void {
+    this.#life.used(queue)
+  }
+
+  /** Policies changed: leases may be others now. */
+  policiesChanged(vhost: string): void {
+    for (const topic of this.#host.catalog.queues(vhost)) this.#lease(topic)
+  }
+
+  #lease(topic: Topic): void {
+    this.#life.lease(topic, this.#host.policyOf(topic).expiresMs)
+  }
+
+  list(vhost: string): QueueView[] {
+    return this.#host.catalog.queues(vhost).map((topic) => this.#view(topic, topic.queue as QueueFacts))
+  }
+
+  async describe(vhost: string, name: string): Promise<QueueView | Refusal> {
+    const topic = this.#host.catalog.find(vhost, { name })
+    if (topic?.queue === undefined) return missingQueue(vhost, name)
+    const queue = await this.#opened(topic)
+    return isRefusal(queue) ? queue : this.#view(topic, topic.queue)
+  }
+
+  #view(topic: Topic, facts: QueueFacts): QueueView {
+    const queue = this.#host.queues.seen(topic)
+    return {
+      name: topic.name,
+      type: queueTypeOf(facts.arguments),
+      durable: facts.durable,
+      exclusive: facts.exclusive,
+      autoDelete: facts.autoDelete,
+      arguments: facts.arguments,
+      ...this.#host.policiesOn(topic),
+      ready: queue?.isReady === true ? queue.messages : this.#isUntouched(topic) ? 0 : undefined,
+      unacknowledged: queue?.unacknowledged ?? 0,
+      consumers: queue?.consumers ?? 0,
+      bytes: this.#bytesOf(topic),
+    }
+  }
+}
+
+/** Somebody was faster: look again. */
+const taken = (): Refusal => refuse('topicExists', 'The name was taken meanwhile.')

@@ -1,0 +1,308 @@
+// All ledgers of a broker: opened, written once a turn for all of them together, replayed at start.
+// Promises: what is closed together with an append is closed with it or not at all; a replay asks no order of records;
+// a ledger that nobody opened costs little more than its name.
+// Does not know: queues, what messages hold; it sees offsets and the logs they are in by name.
+
+import { assert } from '../../../base/assert.ts'
+import type { World } from '../../../base/world.ts'
+import type { Machine, MachineLog, MachineRecord } from '../../../log/machine.ts'
+import type { AppendEntry, LogId } from '../../../log/store.ts'
+import { Ledger, type LedgerHost } from './ledger.ts'
+import { LedgerRecordWriter } from './ledger-record.ts'
+import { LedgerState } from './ledger-state.ts'
+import { OffsetSet } from './offset-set.ts'
+import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart } from '../parts.ts'
+
+const topicIdChars = 22
+
+/** Names of counters are constant strings: none is put together for a message. */
+const closedCounters: Readonly<Record<ClosedReason, string>> = {
+  acked: 'ledger.closed.acked',
+  rejected: 'ledger.closed.rejected',
+  expired: 'ledger.closed.expired',
+  maxlen: 'ledger.closed.maxlen',
+  deliveryLimit: 'ledger.closed.deliveryLimit',
+  purged: 'ledger.closed.purged',
+  malformed: 'ledger.closed.malformed',
+  gap: 'ledger.closed.gap',
+  retention: 'ledger.closed.retention',
+  control: 'ledger.closed.control',
+}
+
+/** The stored name of a ledger: the topic's id, and partition and number as varints. */
+function keyOf({ log, number }: LedgerId): Buffer {
+  assert(log.length > topicIdChars && log[topicIdChars] === '-', 'a log id is a topic id and a partition')
+  const writer = new LedgerRecordWriter()
+  writer.bytes(Buffer.from(log.slice(0, topicIdChars), 'base64url'))
+  writer.number(Number(log.slice(topicIdChars + 1)))
+  writer.number(number)
+  return Buffer.from(writer.slice(0, writer.at))
+}
+
+/** What appends of one turn carry of one ledger. */
+interface Written {
+  readonly ledger: Ledger
+  readonly state: LedgerState
+  readonly floor: number
+}
+
+export class Ledgers implements Machine, LedgersPart, LedgerHost {
+  readonly kind = 7
+  readonly appliesItself = true
+  readonly keepsNothing = true
+  readonly #world: World
+  #machineLog: MachineLog | undefined
+  /** What is durable of each, by its key as text of a character a byte. */
+  readonly #states = new Map<string, LedgerState>()
+  readonly #open = new Map<string, Ledger>()
+  /** Those that have something to write at the end of this turn. */
+  #changed: Ledger[] = []
+  #isScheduled = false
+  readonly #writer = new LedgerRecordWriter()
+  /** Whose record came last: in a replay the next is often of the same. */
+  #lastKey = ''
+  #lastState: LedgerState | undefined
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** Once the machine log is replayed. */
+  start(machineLog: MachineLog): void {
+    this.#machineLog = machineLog
+  }
+
+  // --- machine ------------------------------------------------------------------------------------------------------
+
+  apply(key: Buffer, value: Buffer | null): void {
+    const name = key.toString('latin1')
+    if (value === null) {
+      this.#states.delete(name)
+      this.#lastKey = ''
+      return
+    }
+    let state = name === this.#lastKey ? this.#lastState : this.#states.get(name)
+    if (state === undefined) this.#states.set(name, (state = new LedgerState()))
+    this.#lastKey = name
+    this.#lastState = state
+    state.merge(value)
+  }
+
+  *entries(): Generator<MachineRecord> {
+    for (const [name, state] of this.#states) {
+      if (state.isBlank) continue
+      const key = Buffer.from(name, 'latin1')
+      for (const value of state.pieces(this.#open.get(name)?.closing)) {
+        // Gone, or read again, between two pieces.
+        if (this.#states.get(name) !== state) break
+        yield { key, value }
+      }
+    }
+  }
+
+  reset(): void {
+    this.#states.clear()
+    this.#lastKey = ''
+  }
+
+  replayed(): void {
+    this.#lastKey = ''
+    this.#lastState = undefined
+    for (const [name, ledger] of this.#open) {
+      if (ledger.isVolatile) continue
+      let state = this.#states.get(name)
+      const isNew = state === undefined
+      if (state === undefined) this.#states.set(name, (state = newState(ledger.start)))
+      ledger.rebase(state)
+      if (isNew) ledger.writeStart()
+    }
+    for (const ledger of this.#open.values()) if (!ledger.isVolatile) ledger.onReplayed?.()
+    if (this.#changed.length > 0) this.#schedule()
+  }
+
+  // --- ledgers ------------------------------------------------------------------------------------------------------
+
+  open(id: LedgerId, start: number, levels: number, isVolatile: boolean): Ledger {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const known = this.#open.get(name)
+    if (known !== undefined) return known
+    let state = this.#states.get(name)
+    const isNew = state === undefined
+    if (state === undefined) {
+      state = newState(start)
+      if (!isVolatile) this.#states.set(name, state)
+    }
+    const ledger = new Ledger(this, { id, key, name, start, levels, isVolatile }, state)
+    this.#open.set(name, ledger)
+    if (isNew) ledger.writeStart()
+    return ledger
+  }
+
+  /** What the log's own ledger speaks of ends here: no offset below may be given again. */
+  endOf(log: LogId): number {
+    const state = this.#states.get(keyOf({ log, number: 0 }).toString('latin1'))
+    return state === undefined ? 0 : Math.max(state.floor, state.detail?.closed.ceiling ?? 0)
+  }
+
+  hasExpirations(id: LedgerId): boolean {
+    return (this.#states.get(keyOf(id).toString('latin1'))?.detail?.expiries?.blocks ?? 0) > 0
+  }
+
+  release(id: LedgerId): void {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const ledger = this.#open.get(name)
+    // While the machine log is read again what is only in memory has to stay there.
+    if (ledger === undefined || ledger.isVolatile || this.#machineLog?.ready !== true) return
+    assert(ledger.acquired === 0, 'of a ledger that is released nothing is acquired')
+    if (ledger.settleMark()) this.changed(ledger)
+    this.#write([ledger])
+    this.#open.delete(name)
+    ledger.state.compact()
+  }
+
+  recordsForForgotten(id: LedgerId): readonly MachineRecord[] {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    const ledger = this.#open.get(name)
+    if (ledger !== undefined) {
+      this.#open.delete(name)
+      ledger.forgetChanges()
+    }
+    this.#lastKey = ''
+    return this.#states.delete(name) ? [{ key, value: null }] : []
+  }
+
+  // --- writing ------------------------------------------------------------------------------------------------------
+
+  changed(ledger: Ledger): void {
+    if (ledger.isListed) return
+    ledger.isListed = true
+    this.#changed.push(ledger)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    this.#world.clock.endOfTurn(() => {
+      this.#isScheduled = false
+      this.#flush()
+    })
+  }
+
+  /** In an append of its own, at once: closings of this turn may belong to an append that is still to come. */
+  markRaised(ledger: Ledger): void {
+    const machineLog = this.#machineLog
+    if (machineLog?.ready !== true) {
+      this.changed(ledger)
+      return
+    }
+    this.#writer.reset()
+    ledger.writeMark(this.#writer)
+    machineLog.append(this, [{ key: ledger.key, value: this.#writer.slice(0, this.#writer.at) }]).catch(() => undefined)
+  }
+
+  closed(reason: ClosedReason, count: number): void {
+    this.#world.trace.count(closedCounters[reason], count)
+  }
+
+  #flush(): void {
+    if (this.#changed.length === 0) return
+    if (this.#machineLog?.ready === true) this.#write(this.#changed)
+    // Otherwise all of it stays noted; replayed() comes back to it.
+  }
+
+  #write(ledgers: Ledger[]): void {
+    if (ledgers.length === 0) return
+    const listed = ledgers === this.#changed ? this.#take() : ledgers
+    this.#append(listed, [], []).catch(() => undefined)
+  }
+
+  #take(): Ledger[] {
+    const listed = this.#changed
+    this.#changed = []
+    for (const ledger of listed) ledger.isListed = false
+    return listed
+  }
+
+  append(alongside: readonly AppendEntry[]): Promise<void> {
+    return this.appendClosing(alongside, [])
+  }
+
+  async appendClosing(alongside: readonly AppendEntry[], closings: readonly LedgerClosing[]): Promise<void> {
+    for (const { ledger, offsets } of closings) {
+      assert(ledger instanceof Ledger, 'a ledger of these')
+      const closing = (ledger.closing ??= new OffsetSet())
+      for (const offset of offsets) closing.add(offset)
+    }
+    try {
+      await this.#append(this.#take(), alongside, closings)
+    } finally {
+      for (const { ledger, offsets } of closings)
+        if (ledger instanceof Ledger && ledger.closing !== undefined)
+          for (const offset of offsets) ledger.closing.remove(offset)
+    }
+    for (const { ledger, offsets, reason } of closings) for (const offset of offsets) ledger.close(offset, reason)
+  }
+
+  /** One append of what changed in these ledgers and of what goes with it. */
+  #append(
+    listed: readonly Ledger[],
+    alongside: readonly AppendEntry[],
+    closings: readonly LedgerClosing[],
+  ): Promise<void> {
+    const machineLog = this.#machineLog
+    assert(machineLog !== undefined, 'ledgers are written once the machine log is there')
+    const ends: number[] = []
+    const written: Written[] = []
+    const writer = this.#writer
+    writer.reset()
+    const write = (ledger: Ledger, closing: readonly number[] | undefined): void => {
+      // Released or forgotten meanwhile: what it had to write is written.
+      if (this.#open.get(ledger.name) !== ledger) return
+      if (ledger.isVolatile) ledger.forgetChanges()
+      else if (ledger.hasChanges || closing !== undefined) ledger.writeChanges(writer, closing)
+      // Without a record its floor may still be on the way in an earlier append.
+      else return
+      written.push({ ledger, state: ledger.state, floor: ledger.floor })
+      ends.push(writer.at)
+    }
+    for (const ledger of listed) write(ledger, undefined)
+    for (const { ledger, offsets } of closings) if (ledger instanceof Ledger) write(ledger, offsets)
+    const records: MachineRecord[] = []
+    let from = 0
+    for (const [at, { ledger }] of written.entries()) {
+      if (ends[at] > from) records.push({ key: ledger.key, value: writer.slice(from, ends[at]) })
+      from = ends[at]
+    }
+    if (records.length === 0 && alongside.length === 0) {
+      this.#committed(written)
+      return Promise.resolve()
+    }
+    return machineLog.append(this, records, alongside).then(() => this.#committed(written))
+  }
+
+  #committed(written: readonly Written[]): void {
+    for (const { ledger, state, floor } of written) {
+      // After a replay the state is another.
+      if (floor <= state.committedFloor || floor > state.floor) continue
+      state.committedFloor = floor
+      const open = this.#open.get(ledger.name)
+      if (open?.state === state) open.onFloorCommitted?.()
+    }
+  }
+
+  /** Nothing is handed out any more: writes how far each ledger handed out, and waits for all that is to be written. */
+  async close(): Promise<void> {
+    for (const ledger of this.#open.values()) if (ledger.settleMark()) this.changed(ledger)
+    if (this.#machineLog?.ready === true) await this.append([])
+  }
+}
+
+function newState(start: number): LedgerState {
+  const state = new LedgerState()
+  state.floor = start
+  return state
+}
