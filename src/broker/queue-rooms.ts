@@ -97,6 +97,7 @@ export class QueueHouse {
       queues: this.#queues,
       replies,
       policyOf,
+      ledgersSettled: () => ledgers.settled(),
       policiesOn: (topic) => policiesOn(topology, topic),
     })
     const channelHost = {

@@ -42,6 +42,8 @@ export interface QueueDeskHost {
   }
   readonly replies: { isLive(vhost: string, address: string): boolean }
   policyOf(topic: Topic): QueuePolicy
+  /** Resolves when all that queues decided by now is on disk. */
+  ledgersSettled(): Promise<void> | undefined
   /** Names of the policies that apply. */
   policiesOn(topic: Topic): { readonly policy: string | undefined; readonly operatorPolicy: string | undefined }
 }
@@ -170,7 +172,9 @@ export class QueueDesk {
     const name = nameWithoutLineEnds(given)
     if (isReplyName(name)) return this.#checkReplies(vhost, name)
     const topic = this.#find(vhost, owner, name)
-    return isRefusal(topic) ? topic : this.#count(topic)
+    if (isRefusal(topic)) return topic
+    this.#life.renew(topic)
+    return this.#count(topic)
   }
 
   #checkReplies(vhost: string, name: string): QueueCount | Refusal {
@@ -219,6 +223,8 @@ export class QueueDesk {
     const queue = this.#host.queues.find(topic.vhost, topic.name)
     if (queue === undefined) return missingQueue(topic.vhost, topic.name)
     await queue.settled()
+    // Who hears of the queue after he acknowledged may rely on that being on disk.
+    await this.#host.ledgersSettled()
     const refused = await queue.ready()
     if (queue.isDeleted) return missingQueue(topic.vhost, topic.name)
     return refused ?? queue

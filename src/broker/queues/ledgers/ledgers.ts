@@ -58,6 +58,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** Those that have something to write at the end of this turn. */
   #changed: Ledger[] = []
   #isScheduled = false
+  /** The newest append; undefined: settled, as far as somebody asked. */
+  #last: Promise<void> | undefined
   readonly #writer = new LedgerRecordWriter()
   /** Whose record came last: in a replay the next is often of the same. */
   #lastKey = ''
@@ -281,7 +283,23 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       this.#committed(written)
       return Promise.resolve()
     }
-    return machineLog.append(this, records, alongside).then(() => this.#committed(written))
+    const committed = machineLog.append(this, records, alongside).then(() => this.#committed(written))
+    this.#last = committed
+    return committed
+  }
+
+  /** Resolves when all that was decided by now is committed or refused; undefined: it is. */
+  settled(): Promise<void> | undefined {
+    if (this.#machineLog?.ready === true) this.#write(this.#changed)
+    const last = this.#last
+    return last?.then(
+      () => this.#forgetLast(last),
+      () => this.#forgetLast(last),
+    )
+  }
+
+  #forgetLast(last: Promise<void>): void {
+    if (this.#last === last) this.#last = undefined
   }
 
   #committed(written: readonly Written[]): void {
