@@ -32,9 +32,10 @@ class Worker:
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
 
     def kill(self):
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+            children = file.read().split()
         self.process.kill()
-        for child in children.stdout.split():
+        for child in children:
             try:
                 os.kill(int(child), signal.SIGKILL)
             except ProcessLookupError:
