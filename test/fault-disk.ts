@@ -42,6 +42,8 @@ export class FaultDisk {
   /** Says which operations fail, and how. */
   fault: (operation: FaultyOperation, path: string) => DiskErrorKind | undefined = () => undefined
   readonly openFilesMax = 1024
+  /** Says of which file or folder a sync answers and does nothing: a lie that a test of promises must notice. */
+  lies: (path: string) => boolean = () => false
   /** Bytes of all files; more is a full disk. */
   capacityBytes = Infinity
   /** Waits before each operation that is a promise. */
@@ -217,7 +219,7 @@ export class FaultDisk {
         await wait()
         this.#fail('sync', path)
         this.syncs++
-        harden(node, dirty, bytes)
+        if (!this.lies(path)) harden(node, dirty, bytes)
       },
       truncate: (bytes) => {
         check()
@@ -275,6 +277,7 @@ export class FaultDisk {
     const changes = new Set(this.#changes.filter(({ name }) => parentOf(name) === path))
     await wait()
     this.#fail('syncFolder', path)
+    if (this.lies(path)) return
     for (const { name, node } of changes) {
       if (node === undefined) this.#stable.delete(name)
       else this.#stable.set(name, node)

@@ -113,6 +113,10 @@ export function patchBatch(batch: Buffer, baseOffset: number, leaderEpoch: numbe
   batch.writeInt32BE(leaderEpoch, 12)
 }
 
+/** Whether the batch has just this place: a torn write may have left it another one. */
+export const isPlacedAt = (batch: Buffer, baseOffset: number, leaderEpoch: number): boolean =>
+  readInt64(batch, 0) === baseOffset && batch.readInt32BE(12) === leaderEpoch
+
 /** Marks a batch as stamped by the log: attribute bit 3, max timestamp, CRC again. In place. */
 export function stampLogAppendTime(batch: Buffer, nowMs: number): void {
   batch.writeInt16BE(attributesAt(batch, 0) | timestampTypeBit, 21)

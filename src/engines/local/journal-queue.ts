@@ -7,7 +7,7 @@ import { AppendFailure } from '../../log/store.ts'
 import type { Part } from './journal/entry.ts'
 import type { Journal, WrittenEntry } from './journal/journal.ts'
 import type { Partition, PartitionAppend, PartitionItem } from './partition.ts'
-import { journalEarlyBytesMin, journalEntryBytesMax } from './options.ts'
+import { journalEntryBytesMax } from './options.ts'
 
 export interface JournalQueueHost {
   /** These parts of appends are committed. */
@@ -36,6 +36,7 @@ interface Entry extends WrittenEntry {
 export class JournalQueue {
   readonly #journal: Journal
   readonly #host: JournalQueueHost
+  readonly #earlyBytesMin: number
   #appends: PartitionAppend[] = []
   #controls: Control[] = []
   /** Written and not synced yet, oldest first. */
@@ -45,8 +46,9 @@ export class JournalQueue {
   #settling: { readonly below: number; resolve(): void }[] = []
   #stopped: AppendFailure | undefined
 
-  constructor(journal: Journal, host: JournalQueueHost) {
+  constructor(journal: Journal, earlyBytesMin: number, host: JournalQueueHost) {
     this.#journal = journal
+    this.#earlyBytesMin = earlyBytesMin
     this.#host = host
   }
 
@@ -84,7 +86,7 @@ export class JournalQueue {
     if (this.#stopped !== undefined || this.#journal.isWriting) return
     // The next entry is written while a sync runs only if there is much of it: what comes meanwhile joins it. Nothing is
     // written behind a delete that is not settled: what waits for that log is refused then.
-    const isEarly = this.#waitingBytes() >= journalEarlyBytesMin && !this.#journal.isFarAhead
+    const isEarly = this.#waitingBytes() >= this.#earlyBytesMin && !this.#journal.isFarAhead
     if (this.#deletesUnderWay === 0 && (!this.#isSyncing || isEarly)) this.#writeNext()
     if (!this.#isSyncing && this.#written.length > 0) void this.#sync()
   }

@@ -7,6 +7,7 @@ import { crc32c } from '../../../base/crc32c.ts'
 import {
   batchCrcHolds,
   batchHeadBytes,
+  isPlacedAt,
   lastOffsetDeltaAt,
   readBatchHead,
   readInt64,
@@ -172,7 +173,7 @@ function readPart(file: Buffer, kind: Part['kind'], id: LogId, at: number, body:
   if (batch.readUInt32BE(17) !== file.readUInt32BE(at + 21) || !batchCrcHolds(batch, 0, bytes)) return undefined
   const base = readInt64(file, at + 9) as Offset
   // The batch's CRC does not cover its offset and leader epoch: a torn sector may have held just these.
-  if (readInt64(batch, 0) !== base || batch.readInt32BE(12) !== 0) return undefined
+  if (!isPlacedAt(batch, base, 0)) return undefined
   return { kind, id, epoch: readInt64(file, at + 1), base, batch, isPromised: file[at] === 1 }
 }
 
