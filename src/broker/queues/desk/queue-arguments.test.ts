@@ -56,6 +56,11 @@ const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-queue-type': 3 }, '{unacceptable_type,signedint}'],
   [{ 'x-dead-letter-routing-key': 'k' }, 'routing_key_but_no_dlx_defined'],
   [{ 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 4 }, '{unacceptable_type,signedint}'],
+  // RabbitMQ takes it and fails when the message is delivered.
+  [
+    { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'é'.repeat(128) },
+    '"a routing key has at most 255 bytes"',
+  ],
   [{ 'x-queue-leader-locator': 'foo' }, 'invalid_queue_locator_arg'],
   [{ 'x-queue-leader-locator': 3 }, '{unacceptable_type,signedint}'],
   [{ 'x-partitions': 0 }, '{value_zero,0}'],

@@ -13,6 +13,7 @@ type Judge = (field: Field, args: FieldTable) => string | undefined
 
 const expiryMsMax = 315_360_000_000
 const priorityMax = 255
+const keyBytesMax = 255
 /** A queue over several partitions is not built yet. */
 export const queuePartitionsMax = 1
 const streamSegmentBytesMax = 3_000_000_000
@@ -69,9 +70,12 @@ const wordOf =
   (words: readonly string[], wrong: string): Judge =>
   (field, args) =>
     text(field, args) ?? (words.includes(printValue(field)) ? undefined : wrong)
+/** No message could carry it: a routing key is a short string, an argument's value a long one. */
+const tooLongForKey = (field: Field): string | undefined =>
+  Buffer.byteLength(textOf(field) ?? '') > keyBytesMax ? `"a routing key has at most ${keyBytesMax} bytes"` : undefined
 const deadLetterKey: Judge = (field, args) =>
   text(field, args) ??
-  (lookup(args, 'x-dead-letter-exchange') === undefined ? 'routing_key_but_no_dlx_defined' : undefined)
+  (lookup(args, 'x-dead-letter-exchange') === undefined ? 'routing_key_but_no_dlx_defined' : tooLongForKey(field))
 const version: Judge = (field, args) =>
   notNegative(field, args) ??
   (integerOf(field) === 2 ? undefined : `"unsupported queue version '${printValue(field)}'"`)

@@ -380,6 +380,11 @@ describe('policies', () => {
     [{ definition: { 'message-ttl': 'x' } }, false, '<<"x">> is not a valid message TTL'],
     [{ definition: { expires: 0 } }, false, '0 is not a valid queue expiry'],
     [{ definition: { overflow: 'x' } }, false, '<<"x">> is not a valid overflow value'],
+    [
+      { definition: { 'dead-letter-routing-key': 'k'.repeat(256) } },
+      false,
+      `<<"${'k'.repeat(256)}">> is not a valid dead letter routing key`,
+    ],
     [{ definition: { 'max-age': '1x' } }, false, '<<"1x">> is not a valid max age'],
     [{ pattern: 'a'.repeat(1025) }, false, 'pattern must not exceed 1024 bytes'],
   ] as const)('%j is refused', async (more, isOperators, why) => {

@@ -19,6 +19,8 @@ interface KeyRow {
 }
 
 const isText = (value: PolicyValue): boolean => typeof value === 'string'
+/** What a message's routing key may be: a short string. */
+const isKey = (value: PolicyValue): boolean => typeof value === 'string' && Buffer.byteLength(value) <= 255
 const from =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (value: PolicyValue) =>
@@ -40,7 +42,7 @@ const rows: ReadonlyMap<string, KeyRow> = new Map<string, KeyRow>([
   ['consumer-timeout', { what: 'consumer timeout', isValid: from(0) }],
   ['consumer-disconnected-timeout', { what: 'consumer disconnected timeout', isValid: from(0) }],
   ['dead-letter-exchange', { what: 'dead letter exchange name', isValid: isText, ...notForStreams }],
-  ['dead-letter-routing-key', { what: 'dead letter routing key', isValid: isText, ...notForStreams }],
+  ['dead-letter-routing-key', { what: 'dead letter routing key', isValid: isKey, ...notForStreams }],
   [
     'dead-letter-strategy',
     { what: 'dead letter strategy', isValid: oneOf('at-most-once', 'at-least-once'), ...quorumOnly },
