@@ -225,6 +225,22 @@ describe('publishing', () => {
     expect(client.channel.calls).toEqual([['beginTransactions'], ['rollback'], ['commit']])
   })
 
+  test('returns that wait for the commit are no more than a transaction may hold', async () => {
+    const client = await RawClient.open()
+    client.queues.publish = () => 'unroutable'
+    client.say(1, 'txSelect')
+    const some = Buffer.concat(Array.from({ length: 1024 }, () => publishFrames(1, { mandatory: true }, '')))
+    for (let times = 0; times < 63; times++) client.send(some)
+    expect(await client.names()).toEqual(['1 txSelectOk'])
+    client.send(some)
+    expect((await client.heard()).at(-1)).toMatchObject({
+      method: {
+        name: 'channelClose',
+        arguments: { replyText: 'PRECONDITION_FAILED - the transaction holds more than 67108864 bytes' },
+      },
+    })
+  })
+
   test('a commit that fails ends the channel', async () => {
     const client = await RawClient.open()
     client.queues.answers = { commit: { refused: 'storageFull', why: 'no room' } }

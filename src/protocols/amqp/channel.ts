@@ -3,6 +3,7 @@
 //   channels go on; after a fault nothing of the channel is heard but the end; what is published is told as it settles.
 // Does not know: sockets, other channels, what the methods of topology, basic and modes do.
 
+import { MiB } from '../../base/limits.ts'
 import type { CancelReason, Channel, ChannelSink, Delivery, Got, Publication } from '../../broker/queue-door.ts'
 import type { QueueCalls } from '../../broker/queue-door.ts'
 import { keyAck, keyNack, keyPublish, keyReject, methodKeyAt } from '../../wire/amqp/content.ts'
@@ -68,6 +69,12 @@ interface HeldReturn {
   readonly body: Buffer
 }
 
+/** As much as of what queues took (channel-host.ts). */
+const heldReturnBytesMax = 64 * MiB
+/** Two names, two buffers, one object: a message without a body is not free either. */
+const heldOverheadBytes = 1024
+const heldBytes = (properties: number, body: number): number => properties + body + heldOverheadBytes
+
 export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   readonly number: number
   readonly confirms: Confirms
@@ -87,10 +94,13 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private isAwaiting = false
   private isGoingOn = false
   private isAbandoned = false
+  /** Frames that wait, from `waitingFrom` on. */
   private waiting: Frame[] = []
+  private waitingFrom = 0
   private wantsRoom = false
   private roomWaiter: (() => void) | undefined
   private heldReturns: HeldReturn[] = []
+  private heldReturnBytes = 0
 
   constructor(number: number, host: ChannelHost) {
     this.number = number
@@ -228,9 +238,8 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   private goOn(): void {
     this.isAwaiting = false
     this.isGoingOn = true
-    let at = 0
-    while (at < this.waiting.length && !this.isAwaiting) {
-      const frame = this.waiting[at++]
+    while (this.waitingFrom < this.waiting.length && !this.isAwaiting) {
+      const frame = this.waiting[this.waitingFrom++]
       this.host.underWay(-frame.end - overheadBytes)
       try {
         this.handle(frame)
@@ -238,7 +247,11 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
         this.host.failed(error, this.key, this)
       }
     }
-    this.waiting = at === this.waiting.length ? [] : this.waiting.slice(at)
+    // Now and then: a client may send a hundred thousand binds and wait for none of them.
+    if (this.waitingFrom * 2 >= this.waiting.length) {
+      this.waiting = this.waiting.slice(this.waitingFrom)
+      this.waitingFrom = 0
+    }
     this.isGoingOn = false
     if (!this.isAwaiting) this.host.isQuiet(this)
   }
@@ -279,16 +292,21 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   /** RabbitMQ routes what a transaction published when it commits: only then is anything returned. */
   private returnMessage({ exchange, routingKey, properties, body, bodyBytes }: Publication): void {
     if (!this.isTransactional) return this.writeReturn(exchange, routingKey, properties, body, bodyBytes)
-    const held = { exchange, routingKey, properties: Buffer.from(properties), body: Buffer.concat(body) }
-    this.host.gathering(held.body.length)
-    this.heldReturns.push(held)
+    const bytes = heldBytes(properties.length, bodyBytes)
+    if (this.heldReturnBytes + bytes > heldReturnBytesMax) {
+      throw new Fault('PRECONDITION_FAILED', `the transaction holds more than ${heldReturnBytesMax} bytes`)
+    }
+    this.host.gathering(bytes)
+    this.heldReturnBytes += bytes
+    this.heldReturns.push({ exchange, routingKey, properties: Buffer.from(properties), body: Buffer.concat(body) })
   }
 
   transactionEnded(isCommitted: boolean): void {
     for (const { exchange, routingKey, properties, body } of this.heldReturns) {
       if (isCommitted) this.writeReturn(exchange, routingKey, properties, [body], body.length)
-      this.host.gathering(-body.length)
     }
+    this.host.gathering(-this.heldReturnBytes)
+    this.heldReturnBytes = 0
     this.heldReturns = []
   }
 

@@ -16,7 +16,7 @@ import { FrameFault, FrameReader, frameBody, frameHeartbeat, frameMethod, octets
 import { protocolHeader, saslProtocolHeader, undecodable, unknownFrame, type Opening } from '../../wire/amqp/frame.ts'
 import { decodeMethod, methodKey, methodName, type MethodInput, type MethodName } from '../../wire/amqp/methods.ts'
 import { AmqpChannel, type ChannelHost } from './channel.ts'
-import { Fault, replyCode, replyText } from './fault.ts'
+import { Fault, replyCode, replyText, withoutOctets } from './fault.ts'
 import { Handshake, offered, type HandshakeSide, type Negotiated } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { ClientCapabilities } from './identity.ts'
@@ -487,6 +487,6 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
   }
 
   private warn(event: string, why: string): void {
-    this.world.trace.warn(event, { peer: this.connection.remoteAddress, why })
+    this.world.trace.warn(event, { peer: this.connection.remoteAddress, why: withoutOctets(why) })
   }
 }

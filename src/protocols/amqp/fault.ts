@@ -49,6 +49,9 @@ export function replyText(fault: Fault): string {
   return shortText(`${fault.code} - ${fault.message}`)
 }
 
+/** For logs, which hold no bodies and no passwords: a fault's text without the octets that the peer sent. */
+export const withoutOctets = (text: string): string => text.replaceAll(/<<[\d,]+/g, '<<…')
+
 const shortBytesMax = 255
 
 /** As much of the text as a short string holds. */

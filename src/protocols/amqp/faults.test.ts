@@ -384,6 +384,18 @@ describe('before the connection is open', () => {
     expect(client.connection.state).toBe('destroyed')
   })
 
+  test('what a peer sent is told to it, not to the log: it may be a password', async () => {
+    const client = new RawClient()
+    const { response, mechanism } = startOk([])
+    const short = methodFrame(0, 'connectionStartOk', { response, mechanism })
+    // The length of the locale says more than comes.
+    short[short.length - 2] = 9
+    client.send(hello, short)
+    await client.world.settle()
+    const [line] = client.world.lines
+    expect(line).toMatchObject({ values: { why: 'FRAME_ERROR - cannot decode <<…>>' } })
+  })
+
   test('a handshake that takes too long is cut', async () => {
     const client = new RawClient()
     client.send(hello)

@@ -8,7 +8,7 @@ import { openingOf, protocolHeader, type FrameReader, type Opening } from '../..
 export interface IntakeSide {
   /** The first bytes are a protocol's. Only after AMQP 0-9-1 frames follow. */
   opened(opening: Opening): void
-  /** The reader is at a frame. What is thrown comes back in failed(). */
+  /** The reader is at a frame. What is thrown comes back in failed(), and so is what a holder of slices throws. */
   frame(reader: FrameReader): void
   failed(error: unknown): void
 }
@@ -88,7 +88,12 @@ export class Intake {
         if (this.lost) break
       }
     }
-    this.holder?.keep()
+    try {
+      this.holder?.keep()
+    } catch (error) {
+      // The connection may hold no more.
+      this.side.failed(error)
+    }
     this.holder = undefined
     this.chunk = noBytes
   }
