@@ -63,6 +63,9 @@ function drain(server: http.Server, timeoutMs: number): Promise<void> {
   })
 }
 
+/** The host is nobody's business here: routes are paths. */
+const origin = 'http://broker'
+
 async function respond(
   request: http.IncomingMessage,
   response: http.ServerResponse,
@@ -72,13 +75,16 @@ async function respond(
   try {
     const body = await bodyOf(request)
     if (body === undefined) return send(response, { status: 413, body: `a body has at most ${bodyBytesMax} bytes\n` })
-    // The host is nobody's business here: routes are paths.
-    const url = new URL(request.url ?? '/', 'http://broker')
+    const target = request.url ?? '/'
+    if (!URL.canParse(target, origin)) return send(response, { status: 400, body: 'the path is none\n' })
+    const url = new URL(target, origin)
     const headers: Record<string, string | undefined> = {}
     for (const [name, value] of Object.entries(request.headers)) headers[name] = String(value)
     const { pathname: path, searchParams: query } = url
     send(response, await answer({ method: request.method ?? 'GET', path, query, headers, body }))
   } catch (error) {
+    // Who asked left in the middle of it.
+    if (!request.complete) return
     trace.count('http.requests.failed')
     trace.error('http.request.failed', { why: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     if (!response.headersSent) send(response, { status: 500, body: 'the broker failed to answer\n' })

@@ -104,6 +104,52 @@ test.each([
   expect((await ask(sessionOf({}).session, method, target, body)).status).toBe(status)
 })
 
+const deep = (levels: number): unknown => (levels === 0 ? 1 : { in: deep(levels - 1) })
+
+test.each([
+  ['PUT', '/api/queues/%2F/deep', { arguments: deep(40) }, 'fields more than 32 deep'],
+  ['PUT', '/api/queues/%2F/wide', { arguments: { ['n'.repeat(256)]: 1 } }, "a field's name of 256 bytes"],
+  ['PUT', `/api/exchanges/%2F/${'e'.repeat(256)}`, {}, 'name has at most 255 bytes'],
+  [
+    'POST',
+    '/api/bindings/%2F/e/amq.topic/q/orders',
+    { routing_key: '\ud800' },
+    'routing_key must be a string of whole characters',
+  ],
+  [
+    'POST',
+    '/api/bindings/%2F/e/amq.topic/q/orders',
+    { routing_key: 'é'.repeat(128) },
+    'routing_key has at most 255 bytes',
+  ],
+  [
+    'POST',
+    '/api/exchanges/%2F/e/publish',
+    { payload: '', routing_key: 'k'.repeat(256) },
+    'routing_key has at most 255 bytes',
+  ],
+  [
+    'POST',
+    '/api/exchanges/%2F/e/publish',
+    { payload: '', properties: { type: 't'.repeat(256) } },
+    'a property of 256 bytes',
+  ],
+  [
+    'POST',
+    '/api/exchanges/%2F/e/publish',
+    { payload: '', properties: { headers: { a: 'x'.repeat(131_040) } } },
+    'the properties have 131053 bytes and may have 131052',
+  ],
+] as const)('%s %.40s with what nobody could read again is refused', async (method, target, body, reason) => {
+  const { session, asked } = sessionOf({
+    checkExchange: () => missing,
+    openChannel: () => ({ publish: () => expect.unreachable(), close: () => {} }) as never,
+  })
+  const answer = await ask(session, method, target, body)
+  expect([answer.status, JSON.parse(String(answer.body))]).toEqual([400, { error: 'bad_request', reason }])
+  expect(asked).toEqual([])
+})
+
 test('what was asked reaches the door', async () => {
   const { session, asked } = sessionOf({})
   await ask(session, 'PUT', '/api/queues/%2F/a%2Fb', { durable: false, arguments: { 'x-max-priority': 3 } })

@@ -2,7 +2,7 @@
 // Promises: a request of a vhost that is not there is 404; a body of the wrong shape is 400 and says why.
 // Does not know: whether it came by a socket file or a port, nor who asked: the session does.
 
-import { DecodeError } from '../../base/bytes.ts'
+import { DecodeError, EncodeError } from '../../base/bytes.ts'
 import type { HttpRequest, HttpResponse } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
 import { exchangeRoutes } from './exchanges.ts'
@@ -29,7 +29,8 @@ export async function answerHttp(session: Session, request: HttpRequest, counter
   try {
     return await answerBy(routes, session, request, counters)
   } catch (error) {
-    if (error instanceof BadRequest || error instanceof DecodeError) return failed(400, 'bad_request', error.message)
+    const isAskers = error instanceof BadRequest || error instanceof DecodeError || error instanceof EncodeError
+    if (isAskers) return failed(400, 'bad_request', error.message)
     throw error
   }
 }

@@ -4,6 +4,7 @@
 
 import { tableBytes } from '../../base/field-codec.ts'
 import type { FieldTable } from '../../base/fields.ts'
+import { KiB } from '../../base/limits.ts'
 import { tableToJson } from '../../base/field-json.ts'
 import { propertiesFromJson } from '../../base/properties-json.ts'
 import type { HttpResponse } from '../../base/world.ts'
@@ -12,9 +13,11 @@ import type { BindCall, ExchangeView, PolicyCall, PolicyView, Receipt } from '..
 import { quietSink } from './queues.ts'
 import { refused } from './refused.ts'
 import { done, failed, json, route, type Asked, type Route } from './routing.ts'
-import { BadRequest, Wanted } from './wanted.ts'
+import { BadRequest, short, Wanted } from './wanted.ts'
 
 const policyPriorityMax = 2 ** 31 - 1
+/** A client's frame holds them: 128 KiB, without eight bytes around it and twelve before them. */
+const propertiesBytesMax = 128 * KiB - 20
 
 const exchangeJson = (exchange: ExchangeView): Record<string, unknown> => ({
   name: exchange.name,
@@ -45,7 +48,7 @@ async function declareExchange({ session, parts, body }: Asked): Promise<HttpRes
   const wanted = new Wanted(body)
   const isThere = session.queues.checkExchange(parts.exchange) === true
   const outcome = await session.queues.declareExchange({
-    name: parts.exchange,
+    name: short('name', parts.exchange),
     type: wanted.text('type', 'direct'),
     durable: wanted.flag('durable', true),
     autoDelete: wanted.flag('auto_delete'),
@@ -72,12 +75,15 @@ async function publish({ session, parts, body }: Asked): Promise<HttpResponse> {
     wanted.text('payload'),
     wanted.text('payload_encoding', 'string') === 'base64' ? 'base64' : 'utf8',
   )
+  const properties = propertiesFromJson(wanted.object('properties'))
+  if (properties.length > propertiesBytesMax)
+    throw new BadRequest(`the properties have ${properties.length} bytes and may have ${propertiesBytesMax}`)
   const channel = session.queues.openChannel(quietSink)
   try {
     const published = channel.publish({
       exchange: nameOf(parts.exchange),
-      routingKey: wanted.text('routing_key', ''),
-      properties: propertiesFromJson(wanted.object('properties')),
+      routingKey: short('routing_key', wanted.text('routing_key', '')),
+      properties,
       body: [payload],
       bodyBytes: payload.length,
     })
@@ -135,7 +141,7 @@ async function bind(asked: Asked): Promise<HttpResponse> {
     source: parts.source,
     destination: parts.destination,
     destinationKind: kindOf(parts.kind),
-    routingKey: wanted.text('routing_key', ''),
+    routingKey: short('routing_key', wanted.text('routing_key', '')),
     arguments: wanted.table('arguments') satisfies FieldTable,
   }
   const outcome = await session.queues.bind(call)

@@ -2,12 +2,21 @@
 // Promises: a value of the type asked for, or BadRequest with the name of what is wrong with it.
 // Does not know: what the values are for.
 
+import { tableBytes, walkTable } from '../../base/field-codec.ts'
 import type { FieldTable } from '../../base/fields.ts'
 import { tableFromJson, type Json } from '../../base/field-json.ts'
 
 /** What a handler throws for a body that is not what it must be; answered with 400. */
 export class BadRequest extends Error {
   override readonly name = 'BadRequest'
+}
+
+const shortBytesMax = 255
+
+/** Names and keys are short strings in messages and on AMQP's wire. */
+export function short(name: string, text: string): string {
+  if (Buffer.byteLength(text) > shortBytesMax) throw new BadRequest(`${name} has at most ${shortBytesMax} bytes`)
+  return text
 }
 
 /** A JSON object's members, asked for one by one. */
@@ -24,6 +33,8 @@ export class Wanted {
   text(name: string, byDefault?: string): string {
     const value = this.#members[name] ?? byDefault
     if (typeof value !== 'string') throw new BadRequest(`${name} must be a string`)
+    // JSON can say what UTF-8 cannot: kept like that, a name would be another one when it is read again.
+    if (/\p{Surrogate}/u.test(value)) throw new BadRequest(`${name} must be a string of whole characters`)
     return value
   }
 
@@ -53,6 +64,10 @@ export class Wanted {
   }
 
   table(name: string): FieldTable {
-    return tableFromJson(this.object(name))
+    const table = tableFromJson(this.object(name))
+    // What is deeper or longer than tables may be would be stored, and then nobody could read it.
+    const bytes = tableBytes(table)
+    walkTable(bytes, 0, bytes.length)
+    return table
   }
 }
