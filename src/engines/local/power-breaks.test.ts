@@ -116,9 +116,19 @@ const breaks: readonly Break[] = [
       ),
   ],
   ['entries say that all before them are on the medium', 'ahead', 1, () => forgetfulIn('write')],
+  [
+    'a batch is taken from the journal wherever it says that it belongs',
+    'plain',
+    16_613,
+    () => {
+      torn.areTaken = true
+      return () => void (torn.areTaken = false)
+    },
+  ],
 ]
 
-const livesMax = Number(process.env.ODRADEK_POWER_SEEDS ?? 200)
+/** Lives looked at from the one that is known to be red: a change of the engine tells another story by the same seed. ODRADEK_POWER_SEEDS=40000 finds the rarest again, in minutes. */
+const livesMax = Number(process.env.ODRADEK_POWER_SEEDS ?? 400)
 
 async function firstRed(kind: LifeKind, first: number, put: (disk: FaultDisk) => () => void): Promise<number> {
   for (let seed = first; seed < first + livesMax; seed++) {
@@ -140,6 +150,10 @@ function stuck(): Promise<never> {
   return new Promise((_, reject) => void setTimeout(() => reject(new Error('stuck')), 3000).unref())
 }
 
-test.each(breaks)('a life is red when %s', { timeout: 60_000 }, async (_, kind, first, put) => {
-  expect(await firstRed(kind, first, put)).toBeLessThan(Infinity)
-})
+test.each(breaks)(
+  'a life is red when %s',
+  { timeout: Math.max(60_000, livesMax * 100) },
+  async (_, kind, first, put) => {
+    expect(await firstRed(kind, first, put)).toBeLessThan(Infinity)
+  },
+)
