@@ -1,5 +1,6 @@
 // Heartbeats: a frame now and then, and the end of a peer that is silent.
-// Promises: a heartbeat each half interval, whatever else was sent; told silent between two and three intervals after the last byte came.
+// Promises: a heartbeat each half interval, whatever else was sent; told silent between two and three intervals
+//   after the last byte came.
 // Does not know: frames, sockets.
 
 import type { Clock, Timer } from '../../base/world.ts'
