@@ -160,6 +160,7 @@ export class QueueHouse {
   /** The queue over a topic is gone. */
   gone(topic: Topic): void {
     if (topic.queue === undefined) return
+    for (const log of logsOf(topic)) this.#host.ledgers.forgotten({ log, number: 0 })
     this.#host.topology.queueGone(topic.vhost, topic.name)
     this.#desk.gone(topic)
   }
@@ -181,13 +182,13 @@ const least = (setting: number, policy: number | undefined): number =>
 /** What goes with a deleted queue, in the same append. */
 export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic): readonly Decision[] {
   if (topic.queue === undefined) return []
-  const logs: LogId[] = []
-  for (let index = 0; index < topic.partitions; index++) logs.push(logId(topic.id, index))
   return [
-    { machine: ledgers, records: logs.flatMap((log) => ledgers.recordsForForgotten({ log, number: 0 })) },
+    { machine: ledgers, records: logsOf(topic).flatMap((log) => ledgers.recordsForForgotten({ log, number: 0 })) },
     { machine: topology, records: topology.recordsForDeletedQueue(topic.vhost, topic.name) },
   ]
 }
+
+const logsOf = (topic: Topic): LogId[] => Array.from({ length: topic.partitions }, (_, index) => logId(topic.id, index))
 
 const policyFor = (topology: Topology, topic: Topic) =>
   topology.policyFor(topic.vhost, 'queue', topic.name, queueTypeOf(topic.queue?.arguments ?? []))

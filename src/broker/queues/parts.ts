@@ -167,9 +167,11 @@ export interface LedgersPart {
   release(id: LedgerId): void
   /**
    * Deleted with its queue: forgotten in memory, and the records that forget it durably, for the caller to append with
-   * its own in the same turn (kind: this machine). None when nothing of it is stored.
+   * its own in the same turn (kind: this machine). None when nothing of it is stored. Refused, that append leaves the
+   * ledger as it was; committed, it is told by forgotten().
    */
   recordsForForgotten(id: LedgerId): readonly MachineRecord[]
+  forgotten(id: LedgerId): void
   /**
    * What is dirty in any ledger and `alongside`, in one atomic append; without a call all of a turn is one append at its
    * end. Resolves at the commit. What is closed in the same turn step before a refused append is ready again after it.

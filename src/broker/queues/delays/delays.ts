@@ -430,6 +430,7 @@ export class Delays implements Machine, DelaysPart {
           { machine: this, records: [{ key: keyOf(facts.number), value: null }] },
           { machine: ledgers, records: forgotten },
         ])
+      ledgers.forgotten({ log: id, number: 0 })
       await store.delete([id])
     } catch (error) {
       // Still in the records: a replay makes it anew, and it is found over again. Else the next start removes the log.

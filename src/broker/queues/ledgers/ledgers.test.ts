@@ -7,6 +7,7 @@ import type { Clock, World } from '../../../base/world.ts'
 import { openMemoryStore } from '../../../engines/memory/memory-store.ts'
 import { MachineLog, machineLogId } from '../../../log/machine.ts'
 import { logId, type LogSettings, type Store, type TopicId } from '../../../log/store.ts'
+import { StubStore } from '../../stub-store.contract.ts'
 import { Ledgers } from './ledgers.ts'
 import type { LedgerId } from '../parts.ts'
 
@@ -170,6 +171,33 @@ describe('a ledger', () => {
     // Released, it knew exactly how far it had handed out: 118 was the last that came back.
     expect([kept.ready, kept.wasHandedOut(118), kept.wasHandedOut(119)]).toEqual([20, true, false])
     expect(restarted.open(idOf(1, 3), 7, 1, false).floor).toBe(7)
+  })
+
+  test('one whose forgetting was refused goes on as before, and what is acknowledged then is written', async () => {
+    const one = { ...bench(), store: new StubStore() }
+    const { ledgers, machineLog } = await start(one)
+    const ledger = ledgers.open(idOf(0), 0, 1, false)
+    ledger.extend(5)
+    const offsets = drained(ledger)
+    ledger.acknowledge(offsets[0])
+    await one.clock.turn()
+    one.store.manual = true
+    const refused = expect(machineLog.append(ledgers, ledgers.recordsForForgotten(idOf(0)))).rejects.toThrow('full')
+    ledger.acknowledge(offsets[1])
+    one.store.fail('full')
+    one.store.manual = false
+    while (machineLog.ready) await Promise.resolve()
+    // The machine log is read again: what is forgotten now would be forgotten of half a ledger.
+    expect(ledgers.recordsForForgotten(idOf(0))).toEqual([])
+    await refused
+    await one.clock.turn()
+    ledger.acknowledge(offsets[2])
+    await one.clock.turn()
+    expect([ledgers.open(idOf(0), 0, 1, false) === ledger, ledger.floor, ledger.acquired]).toEqual([true, 3, 2])
+    expect((await start(one)).ledgers.open(idOf(0), 0, 1, false).floor).toBe(3)
+    await machineLog.append(ledgers, ledgers.recordsForForgotten(idOf(0)))
+    ledgers.forgotten(idOf(0))
+    expect((await start(one)).ledgers.open(idOf(0), 7, 1, false).floor).toBe(7)
   })
 
   test('an orderly end knows how far was handed out; a kill says a step more', async () => {

@@ -55,6 +55,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** What is durable of each, by its key as text of a character a byte. */
   readonly #states = new Map<string, LedgerState>()
   readonly #open = new Map<string, Ledger>()
+  /** Being forgotten: what is done to them is written only if that is refused. */
+  readonly #leaving = new Map<string, Ledger>()
   /** Those that have something to write at the end of this turn. */
   #changed: Ledger[] = []
   #isScheduled = false
@@ -110,6 +112,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   replayed(): void {
     this.#lastKey = ''
     this.#lastState = undefined
+    // The append that was to forget them was refused with the others.
+    for (const [name, ledger] of this.#leaving) if (!this.#open.has(name)) this.#open.set(name, ledger)
+    this.#leaving.clear()
     for (const [name, ledger] of this.#open) {
       if (ledger.isVolatile) continue
       let state = this.#states.get(name)
@@ -168,12 +173,21 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const key = keyOf(id)
     const name = key.toString('latin1')
     const ledger = this.#open.get(name)
-    if (ledger !== undefined) {
+    if (ledger?.isVolatile === true) {
       this.#open.delete(name)
       ledger.forgetChanges()
     }
-    this.#lastKey = ''
+    // While the machine log is read again what the caller appends is refused: all stays as it is.
+    if (ledger?.isVolatile === true || this.#machineLog?.ready !== true) return []
+    if (ledger !== undefined) {
+      this.#open.delete(name)
+      this.#leaving.set(name, ledger)
+    }
     return this.#states.delete(name) ? [{ key, value: null }] : []
+  }
+
+  forgotten(id: LedgerId): void {
+    this.#leaving.delete(keyOf(id).toString('latin1'))
   }
 
   // --- writing ------------------------------------------------------------------------------------------------------
