@@ -12,6 +12,8 @@ import type { AppendFailure, Offset } from '../../log/store.ts'
  */
 export type ItemState = 'waiting' | 'writing' | 'landed' | 'journalling' | 'committed' | 'done' | 'refused'
 
+export const noSequence = -1
+
 /** The log an item is on its way to. */
 export interface ItemOwner<Owner> {
   readonly queue: Item<Owner>[]
@@ -29,7 +31,7 @@ export interface Item<Owner> {
   state: ItemState
   /** The one before it in its log's queue at the time it was taken. */
   before: Item<Owner> | undefined
-  /** The journal entry that holds it. */
+  /** The journal entry that holds it, or `noSequence`. */
   sequence: number
 }
 

@@ -7,6 +7,7 @@ import { AppendFailure } from '../../log/store.ts'
 import type { Part } from './journal/entry.ts'
 import type { Journal, WrittenEntry } from './journal/journal.ts'
 import type { Partition, PartitionAppend, PartitionItem } from './partition.ts'
+import { noSequence } from './item.ts'
 import { journalEntryBytesMax } from './options.ts'
 
 export interface JournalQueueHost {
@@ -86,36 +87,41 @@ export class JournalQueue {
     if (this.#stopped !== undefined || this.#journal.isWriting) return
     // The next entry is written while a sync runs only if there is much of it: what comes meanwhile joins it. Nothing is
     // written behind a delete that is not settled: what waits for that log is refused then.
-    const isEarly = this.#waitingBytes() >= this.#earlyBytesMin && !this.#journal.isFarAhead
-    if (this.#deletesUnderWay === 0 && (!this.#isSyncing || isEarly)) this.#writeNext()
+    if (this.#deletesUnderWay === 0 && (!this.#isSyncing || this.#isWorthEarly())) this.#writeNext()
     if (!this.#isSyncing && this.#written.length > 0) void this.#sync()
   }
 
-  #waitingBytes(): number {
+  #isWorthEarly(): boolean {
+    if (this.#journal.isFarAhead) return false
     let bytes = 0
-    for (const append of this.#appends) bytes += append.bytes
-    return bytes
+    for (const append of this.#appends) {
+      bytes += append.bytes
+      if (bytes >= this.#earlyBytesMin) return true
+    }
+    return false
   }
 
   #writeNext(): void {
+    if (this.#appends.length === 0 && this.#controls.length === 0) return
     const items: PartitionItem[] = []
     const parts: Part[] = []
-    this.#gather(items, parts)
+    const sequence = this.#journal.nextSequence
+    const left = this.#gather(sequence, items, parts)
     for (const control of this.#controls) parts.push(...control.parts)
-    if (parts.length === 0) return
-    if (!this.#hasRoom(items, parts)) return
+    if (parts.length === 0) return void (this.#appends = left)
+    if (!this.#hasRoom(items, parts)) {
+      for (const item of items) if (item.state === 'waiting') item.sequence = noSequence
+      return
+    }
     const controls = this.#controls
     this.#controls = []
     this.#deletesUnderWay += deletesIn(controls)
-    const sequence = this.#journal.nextSequence
     for (const item of items) {
-      item.sequence = sequence
       if (item.state !== 'waiting') continue
       item.state = 'journalling'
       if (item.partition.settings.durability !== 'scratch') item.partition.chain.dirtyAt(sequence)
     }
-    const taken = new Set(items.map(({ append }) => append))
-    this.#appends = this.#appends.filter((append) => !taken.has(append))
+    this.#appends = left
     try {
       const written = this.#journal.write(parts)
       if (!(written instanceof Promise)) return void this.#written.push({ ...written, items, controls })
@@ -145,24 +151,31 @@ export class JournalQueue {
     return false
   }
 
-  #gather(items: PartitionItem[], parts: Part[]): void {
-    const joined = new Set<PartitionItem>()
+  /** What goes into the entry of this sequence, marked with it; answers what stays behind. */
+  #gather(sequence: number, items: PartitionItem[], parts: Part[]): PartitionAppend[] {
     const landed = new Set<Partition>()
+    const left: PartitionAppend[] = []
     let bytes = 0
-    this.#appends = this.#appends.filter(({ items: [first] }) => first.state !== 'refused')
+    let isFull = false
     for (const append of this.#appends) {
-      const more = append.items[0].state === 'landed' ? 0 : append.bytes
-      if (bytes > 0 && bytes + more > journalEntryBytesMax) break
-      if (!append.items.every((item) => isReady(item, joined))) continue
+      const { state } = append.items[0]
+      if (state === 'refused') continue
+      const more = state === 'landed' ? 0 : append.bytes
+      isFull ||= bytes > 0 && bytes + more > journalEntryBytesMax
+      if (isFull || !areReady(append.items, sequence)) {
+        left.push(append)
+        continue
+      }
       bytes += more
       for (const item of append.items) {
-        joined.add(item)
+        item.sequence = sequence
         items.push(item)
         if (item.state === 'landed') landed.add(item.partition)
         else if (item.partition.settings.durability !== 'scratch') parts.push(appendPart(item))
       }
     }
     for (const { id, chain } of landed) parts.push({ kind: 'landed', id, ...chain.promisedEnd() })
+    return left
   }
 
   async #sync(): Promise<void> {
@@ -241,12 +254,17 @@ function deletesIn(controls: readonly Control[]): number {
   return controls.filter(({ parts }) => parts.some(({ kind }) => kind === 'delete')).length
 }
 
-/** Whether all that was taken before `item` in its log is in the journal, in this entry, or in the segment. */
-function isReady(item: PartitionItem, joined: ReadonlySet<PartitionItem>): boolean {
+function areReady(items: readonly PartitionItem[], sequence: number): boolean {
+  for (const item of items) if (!isReady(item, sequence)) return false
+  return true
+}
+
+/** Whether all that was taken before `item` in its log is in the journal, in the entry of `sequence`, or in the segment. */
+function isReady(item: PartitionItem, sequence: number): boolean {
   if (item.state === 'landed') return true
   if (item.state !== 'waiting' || item.partition.failed || item.partition.isStuck) return false
   const { before } = item
-  if (before === undefined || before.append === item.append || joined.has(before)) return true
+  if (before === undefined || before.append === item.append || before.sequence === sequence) return true
   return before.state === 'journalling' || before.state === 'committed' || before.state === 'done'
 }
 

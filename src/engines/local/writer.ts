@@ -5,7 +5,7 @@
 import { assert } from '../../base/assert.ts'
 import { type Clock, DiskError, type Timer, type Trace } from '../../base/world.ts'
 import { AppendFailure, type AppendEntry } from '../../log/store.ts'
-import { refuseFrom, settlePart } from './item.ts'
+import { noSequence, refuseFrom, settlePart } from './item.ts'
 import type { JournalQueue } from './journal-queue.ts'
 import { largeBytesMin, stuckRetryMs, unsyncedBytesMax, writeBytesMax, writeNowBytesMax } from './options.ts'
 import { Partition, type PartitionAppend, type PartitionItem } from './partition.ts'
@@ -73,7 +73,7 @@ export class Writer {
       maxTimestampMs,
       state: 'waiting',
       before,
-      sequence: 0,
+      sequence: noSequence,
     }
     append.bytes += batch.length
     append.items.push(item)
