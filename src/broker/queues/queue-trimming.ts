@@ -3,9 +3,10 @@
 // Promises: nothing is dropped before the record that closed it is committed; one queue's round does not hold up another's.
 // Does not know: why messages are closed; topics that keep what was consumed never come here.
 
+import { InvariantError } from '../../base/assert.ts'
 import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
-import { AppendFailure, type Log, type SegmentInfo } from '../../log/store.ts'
+import type { Log, SegmentInfo } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { LedgerPart } from './parts.ts'
@@ -74,9 +75,9 @@ export class Trimming {
         await this.#trim(log)
         await this.#rewrite(log)
       } catch (error) {
-        // Deleted meanwhile, or the disk: what is closed then brings it here again.
-        if (!(error instanceof AppendFailure)) throw error
-        this.#world.trace.warn('queue not trimmed', { log: log.log.id, why: error.message })
+        // Deleted meanwhile, or the disk (full, most likely): what is closed then brings it here again.
+        if (error instanceof InvariantError) throw error
+        this.#world.trace.warn('queue not trimmed', { log: log.log.id, why: String(error) })
       }
     }
   }
@@ -104,17 +105,20 @@ export class Trimming {
   /** One message that nobody acknowledges keeps its segment: without the batches around it. */
   async #rewrite(trimmed: TrimmedLog): Promise<void> {
     const { log, ledger } = trimmed
+    const before = this.#leftBefore(trimmed)
     for (const segment of log.segments().slice(0, -1)) {
       if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > log.committed) continue
-      if (!this.#isWorthIt(trimmed, segment)) continue
+      const left = this.#leftIn(trimmed, segment)
+      const base = Number(segment.base)
+      if (left > (before.get(base) ?? segment.next - segment.base) * rewriteShareMax) continue
       // What is closed but not yet in the ledger's records is a gap after a crash, and closed as one.
-      await log.rewrite(segment.base, (base, next) => !ledger.isClosedThroughout(base, next))
+      await log.rewrite(segment.base, (first, next) => !ledger.isClosedThroughout(first, next))
+      before.set(base, left)
       this.#world.trace.count('queues.rewritten.segments')
     }
   }
 
-  #isWorthIt(trimmed: TrimmedLog, segment: SegmentInfo): boolean {
-    const { ledger } = trimmed
+  #leftIn({ ledger }: TrimmedLog, segment: SegmentInfo): number {
     let left = ledger.countReady(segment.base, segment.next)
     for (
       let at = ledger.nextAcquired(segment.base);
@@ -122,13 +126,14 @@ export class Trimming {
       at = ledger.nextAcquired(at + 1)
     )
       left++
+    return left
+  }
+
+  #leftBefore(trimmed: TrimmedLog): Map<number, number> {
     let before = this.#left.get(trimmed)
     if (before === undefined) this.#left.set(trimmed, (before = new Map()))
-    const base = Number(segment.base)
-    if (left > (before.get(base) ?? segment.next - segment.base) * rewriteShareMax) return false
-    before.set(base, left)
     for (const one of before.keys()) if (one < trimmed.log.start) before.delete(one)
-    return true
+    return before
   }
 
   async close(): Promise<void> {
