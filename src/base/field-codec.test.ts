@@ -104,6 +104,18 @@ describe('a table', () => {
     expect(tableBytes(parseTable(bytes)).toString('latin1', 6, 7)).toBe('l')
   })
 
+  test('whatever is read can be written, names that are no UTF-8 too', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 253, size: 'max' }), (name) => {
+        const entry = Buffer.from([0, 0, 0, name.length + 2, name.length, ...name, 'V'.charCodeAt(0)])
+        const bytes = tableBytes(parseTable(entry))
+        expect(bytes[4]).toBeLessThanOrEqual(255)
+        expect(tableBytes(parseTable(bytes)).equals(bytes)).toBe(true)
+      }),
+      { seed: 3, numRuns: 200, examples: [[new Uint8Array(253).fill(0xff)]] },
+    )
+  })
+
   test('numbers beyond 2^53 are exact, as bigints', () => {
     const table = fieldTable({ time: int64Field(1_757_000_000_123_456_789n), never: timestampField(2n ** 64n - 1n) })
     expect(parseTable(tableBytes(table))).toEqual(table)

@@ -48,10 +48,15 @@ function readEntries(reader: Reader, depth: number): FieldTable {
   const table = []
   while (reader.remaining > 0) {
     reader.elements(1, 2)
-    const name = reader.utf8(reader.uint8())
-    table.push({ name, value: readField(reader, depth) })
+    table.push({ name: readName(reader), value: readField(reader, depth) })
   }
   return table
+}
+
+/** Bytes that are no UTF-8 become characters of three: cut to what can be written again. */
+function readName(reader: Reader): string {
+  const name = reader.utf8(reader.uint8())
+  return name.length * 3 > nameBytesMax && utf8Bytes(name) > nameBytesMax ? name.slice(0, nameBytesMax / 3) : name
 }
 
 function readElements(reader: Reader, depth: number): Field[] {
