@@ -54,8 +54,8 @@ interface Level {
 
 export interface QueueLogHost {
   readonly task: TurnTask
-  /** The ledger knows more, or anew. */
-  changed(): void
+  /** The ledger knows more; `isAnew`: of messages it knew already some are closed, or ready again, all at once. */
+  changed(isAnew: boolean): void
 }
 
 export class QueueLog implements TrimmedLog {
@@ -177,7 +177,7 @@ export class QueueLog implements TrimmedLog {
       levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number: 0 }, log.start, levels, isVolatile)
     this.#opened = { log, ledger }
     if (ledger !== undefined) {
-      ledger.onReplayed = () => this.#host.changed()
+      ledger.onReplayed = () => this.#host.changed(true)
       ledger.onFloorCommitted = () => this.closed()
     }
     this.#stopWatching = log.watch(() => this.#extend())
@@ -188,12 +188,13 @@ export class QueueLog implements TrimmedLog {
     const opened = this.#opened
     if (opened === undefined || this.isGone) return
     const { log, ledger } = opened
+    let isAnew = false
     if (ledger !== undefined) {
       // Also when it knows: what is there when it is opened may have been handed out, what comes later was not.
       ledger.extend(log.committed)
-      if (log.start > ledger.floor) ledger.closeBelow(log.start, 'retention')
+      if (log.start > ledger.floor) isAnew = ledger.closeBelow(log.start, 'retention') > 0
     }
-    this.#host.changed()
+    this.#host.changed(isAnew)
   }
 
   // --- adding ---
@@ -317,8 +318,9 @@ export class QueueLog implements TrimmedLog {
     levelAndExpiry: (message: NewMessage) => PlacedAt,
   ): readonly AppendEntry[] {
     assert(this.#lent === undefined, 'one append at a time takes entries of a queue')
+    // It was ready. If the append of what it was given failed just now, the one of these entries will be refused as well.
     assert(
-      this.#receipt === undefined && this.canAppend,
+      this.#receipt === undefined && this.isOpen && this.#held.length === 0,
       'entries are for a queue that is ready, behind what it was given',
     )
     for (const message of messages) {

@@ -187,9 +187,10 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   // --- when to look ---
 
-  /** The ledger knows of more. */
-  extended(): void {
-    this.limits.extended()
+  /** The ledger knows of more; `isAnew`: what it knew changed without a word to the rules. */
+  extended(isAnew: boolean): void {
+    if (isAnew) this.limits.countAnew()
+    else this.limits.extended()
   }
 
   /** Nobody can take any more now. */

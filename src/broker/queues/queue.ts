@@ -4,7 +4,7 @@
 // Does not know: routing, channels, delivery tags; how messages are stored (queue-log.ts), found and read (dispatch.ts).
 
 import { assert } from '../../base/assert.ts'
-import type { AppendEntry } from '../../log/store.ts'
+import { AppendFailure, type AppendEntry } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
@@ -57,7 +57,7 @@ export class Queue implements QueuePart {
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
     const partition = rooms.partitions.of(topic, 0)
     assert(partition !== undefined, 'a queue has a log')
-    const host = { task: this, changed: () => this.#changed() }
+    const host = { task: this, changed: (isAnew: boolean) => this.#changed(isAnew) }
     this.#log = new QueueLog(rooms, host, () => this.topic, partition, this.policy.priorityMax + 1)
   }
 
@@ -167,9 +167,9 @@ export class Queue implements QueuePart {
     if (!this.isDeleted) this.#rooms.turns.pumpLater(this)
   }
 
-  #changed(): void {
+  #changed(isAnew: boolean): void {
     if (this.isDeleted) return
-    if (this.#log.isOpen) this.#open().rules.extended()
+    if (this.#log.isOpen) this.#open().rules.extended(isAnew)
     this.resume()
   }
 
@@ -262,7 +262,12 @@ export class Queue implements QueuePart {
     await this.settled()
     if (this.isDeleted) return goneRefusal()
     const purged = this.#open().rules.purge()
-    await this.#rooms.ledgers.append([])
+    try {
+      await this.#rooms.ledgers.append([])
+    } catch (error) {
+      if (!(error instanceof AppendFailure)) throw error
+      return refuse('storageFailed', `the purge could not be stored: ${error.message}`)
+    }
     return purged
   }
 
