@@ -79,6 +79,11 @@ export function fieldText(field: Field | undefined): string | undefined {
 
 /** The value of an integer of any width while it is exact; undefined for every other type. */
 export function fieldInteger(field: Field | undefined): number | undefined {
+  return field?.type === 'int64' && typeof field.value === 'bigint' ? undefined : fieldNumber(field)
+}
+
+/** As fieldInteger(), of one beyond 2^53 the nearest number. */
+export function fieldNumber(field: Field | undefined): number | undefined {
   switch (field?.type) {
     case 'int8':
     case 'uint8':
@@ -86,9 +91,8 @@ export function fieldInteger(field: Field | undefined): number | undefined {
     case 'uint16':
     case 'int32':
     case 'uint32':
-      return field.value
     case 'int64':
-      return typeof field.value === 'number' ? field.value : undefined
+      return Number(field.value)
     default:
       return undefined
   }
@@ -191,7 +195,7 @@ export function fieldTypeName(field: Field): string {
 
 /** As RabbitMQ prints it in error texts: `the value '1' of type 'signedint'`; `none` for what is not there. */
 export function describeField(field: Field | undefined): string {
-  return field === undefined ? 'none' : `the value '${valueText(field)}' of type '${typeNames[field.type]}'`
+  return field === undefined ? 'none' : `the value '${fieldValueText(field)}' of type '${typeNames[field.type]}'`
 }
 
 /**
@@ -204,11 +208,11 @@ export function fieldDifference(current: Field | undefined, received: Field | un
     return `received ${describeField(received)} but current is ${describeField(current)}`
   }
   if (sameField(current, received)) return undefined
-  return `received '${valueText(received)}' but current is '${valueText(current)}'`
+  return `received '${fieldValueText(received)}' but current is '${fieldValueText(current)}'`
 }
 
 /** A value as Erlang's ~ts (strings) or ~tp (all else) print it. */
-function valueText(field: Field): string {
+export function fieldValueText(field: Field): string {
   return field.type === 'text' || field.type === 'bytes' ? field.value.toString() : erlangTerm(field)
 }
 

@@ -3,6 +3,7 @@
 // to bind from; what an operator sees or sets needs the cluster. An exclusive queue is its owner's alone.
 // Does not know: what exchanges, queues and channels do.
 
+import { fieldText, findField, type FieldTable } from '../base/fields.ts'
 import type { Operation } from './access.ts'
 import type { SessionIdentity } from './door.ts'
 import type { Refusal } from './errors.ts'
@@ -20,7 +21,6 @@ import type {
 } from './queue-door.ts'
 import type { ChannelIdentity } from './queues/channels/channel-host.ts'
 import type { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
-import { lookup, textOf } from './queues/desk/queue-arguments.ts'
 import { newOwner, type QueueDesk } from './queues/desk/queue-desk.ts'
 
 /** The rooms behind these calls. */
@@ -122,10 +122,10 @@ function anyOf(judge: (operation: Operation, name: string) => Refusal | undefine
 
 /** Dead letters leave the queue and enter an exchange: both must be the client's to use. */
 function judgeDeadLetters(
-  call: { readonly name: string; readonly arguments: Parameters<typeof lookup>[0] },
+  call: { readonly name: string; readonly arguments: FieldTable },
   judge: JudgeQueues,
 ): Refusal | undefined {
-  const exchange = textOf(lookup(call.arguments, 'x-dead-letter-exchange'))
+  const exchange = fieldText(findField(call.arguments, 'x-dead-letter-exchange'))
   if (exchange === undefined) return undefined
   return judge('read', 'queue', call.name) ?? judge('write', 'exchange', exchangeName(exchange))
 }
@@ -136,7 +136,7 @@ function judgeAlternate(
   isThere: boolean,
   judge: (operation: Operation, name: string) => Refusal | undefined,
 ): Refusal | undefined {
-  const alternate = textOf(lookup(call.arguments, 'alternate-exchange'))
+  const alternate = fieldText(findField(call.arguments, 'alternate-exchange'))
   if (isThere || alternate === undefined) return undefined
   return judge('read', call.name) ?? judge('write', alternate)
 }

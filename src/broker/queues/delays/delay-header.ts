@@ -4,6 +4,7 @@
 // Does not know: exchanges, where messages wait.
 
 import {
+  fieldNumber,
   fieldText,
   findField,
   int32Field,
@@ -51,15 +52,9 @@ export function delayOfWaiting(properties: Buffer): number {
 
 function milliseconds(field: Field | undefined): number | undefined {
   if (field === undefined) return undefined
+  const whole = fieldNumber(field)
+  if (whole !== undefined) return whole
   switch (field.type) {
-    case 'int8':
-    case 'uint8':
-    case 'int16':
-    case 'uint16':
-    case 'int32':
-    case 'uint32':
-    case 'int64':
-      return Number(field.value)
     case 'float32':
     case 'float64':
       return Number.isFinite(field.value) ? Math.round(field.value) : undefined

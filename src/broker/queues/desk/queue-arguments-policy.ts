@@ -3,9 +3,9 @@
 // as in RabbitMQ. Never fails on arguments that were judged.
 // Does not know: which policy matches a queue (topology), who applies the values.
 
-import type { FieldTable } from '../../../base/fields.ts'
+import { fieldNumber, fieldText, findField, type FieldTable } from '../../../base/fields.ts'
 import type { Overflow, QueueFacts, QueuePolicy, QueueType } from '../facts.ts'
-import { ageMsOf, integerOf, lookup, queueTypeOf, textOf } from './queue-arguments.ts'
+import { ageMsOf, queueTypeOf } from './queue-arguments.ts'
 
 /** What policies say, by RabbitMQ's keys. */
 export type PolicyDefinition = Readonly<Record<string, string | number | boolean>>
@@ -20,7 +20,7 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
   const args = facts.arguments
   const type = queueTypeOf(args)
   const least = (key: string): number | undefined => smaller(numberIn(definition, key), argument(args, key))
-  const word = (key: string): string | undefined => textOf(lookup(args, `x-${key}`)) ?? textIn(definition, key)
+  const word = (key: string): string | undefined => fieldText(findField(args, `x-${key}`)) ?? textIn(definition, key)
   const deadLetterExchange = type === 'stream' ? undefined : word('dead-letter-exchange')
   return {
     type,
@@ -31,7 +31,7 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
     overflow: overflowOf(type, args, definition),
     deadLetterExchange,
     deadLetterRoutingKey: deadLetterExchange === undefined ? undefined : word('dead-letter-routing-key'),
-    priorityMax: type === 'quorum' ? quorumLevels.max : (integerOf(lookup(args, 'x-max-priority')) ?? 0),
+    priorityMax: type === 'quorum' ? quorumLevels.max : (fieldNumber(findField(args, 'x-max-priority')) ?? 0),
     priorityDefault: type === 'quorum' ? quorumLevels.byDefault : 0,
     singleActiveConsumer: isTrue(args, 'x-single-active-consumer'),
     deliveryLimit: type === 'quorum' ? deliveryLimit(args, definition) : undefined,
@@ -41,7 +41,7 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
   }
 }
 
-const argument = (args: FieldTable, key: string): number | undefined => integerOf(lookup(args, `x-${key}`))
+const argument = (args: FieldTable, key: string): number | undefined => fieldNumber(findField(args, `x-${key}`))
 
 function numberIn(definition: PolicyDefinition, key: string): number | undefined {
   const value = definition[key]
@@ -59,12 +59,12 @@ function smaller(one: number | undefined, other: number | undefined): number | u
 }
 
 function isTrue(args: FieldTable, name: string): boolean {
-  const field = lookup(args, name)
+  const field = findField(args, name)
   return field?.type === 'bool' && field.value
 }
 
 function overflowOf(type: QueueType, args: FieldTable, definition: PolicyDefinition): Overflow {
-  const said = textOf(lookup(args, 'x-overflow'))
+  const said = fieldText(findField(args, 'x-overflow'))
   const policy = textIn(definition, 'overflow')
   const chosen = type === 'quorum' ? (policy ?? said) : (said ?? policy)
   if (chosen === 'reject-publish') return chosen
@@ -87,6 +87,6 @@ function deliveryLimit(args: FieldTable, definition: PolicyDefinition): number |
 }
 
 function maxAge(args: FieldTable, definition: PolicyDefinition): number | undefined {
-  const said = ageMsOf(textOf(lookup(args, 'x-max-age')) ?? '')
+  const said = ageMsOf(fieldText(findField(args, 'x-max-age')) ?? '')
   return smaller(said, ageMsOf(textIn(definition, 'max-age') ?? ''))
 }

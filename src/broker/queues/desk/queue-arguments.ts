@@ -2,11 +2,18 @@
 // Promises: RabbitMQ 4.3's judgements in its order and its words; what it takes without knowing it, so do we.
 // Does not know: where queues are kept; what becomes of the values (queue-arguments-policy.ts).
 
+import {
+  describeField,
+  fieldNumber,
+  fieldText,
+  fieldTypeName,
+  fieldValueText,
+  findField,
+} from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { DeclareQueueCall } from '../../queue-door.ts'
 import type { QueueFacts, QueueType } from '../facts.ts'
-import { printValue, typeName } from './queue-arguments-text.ts'
 
 /** What is wrong with a value, as its refusal ends; undefined: nothing. */
 type Judge = (field: Field, args: FieldTable) => string | undefined
@@ -21,69 +28,47 @@ const streamSegmentBytesMax = 3_000_000_000
 export const resourceName = (kind: 'queue' | 'exchange', vhost: string, name: string): string =>
   `${kind} '${name}' in vhost '${vhost}'`
 
-export function lookup(args: FieldTable, name: string): Field | undefined {
-  for (const entry of args) if (entry.name === name) return entry.value
-  return undefined
-}
-
-/** The whole number a field holds; undefined: none. */
-export function integerOf(field: Field | undefined): number | undefined {
-  switch (field?.type) {
-    case 'int8':
-    case 'uint8':
-    case 'int16':
-    case 'uint16':
-    case 'int32':
-    case 'uint32':
-    case 'int64':
-      return Number(field.value)
-    default:
-      return undefined
-  }
-}
-
-export const textOf = (field: Field | undefined): string | undefined =>
-  field?.type === 'text' ? field.value.toString('utf8') : undefined
-
 // --- values -------------------------------------------------------------------------------------------------------
 
-const wrongType = (field: Field): string => `{unacceptable_type,${typeName(field)}}`
+const wrongType = (field: Field): string => `{unacceptable_type,${fieldTypeName(field)}}`
 /** Every number judged was found to be one first. */
 const integer = (field: Field): string | undefined =>
-  integerOf(field) === undefined ? `"expected integer, got ${typeName(field)}"` : undefined
+  fieldNumber(field) === undefined ? `"expected integer, got ${fieldTypeName(field)}"` : undefined
 
 const notNegative: Judge = (field) =>
-  integer(field) ?? (Number(integerOf(field)) < 0 ? `{value_negative,${printValue(field)}}` : undefined)
+  integer(field) ?? (Number(fieldNumber(field)) < 0 ? `{value_negative,${fieldValueText(field)}}` : undefined)
 const positive: Judge = (field, args) =>
-  notNegative(field, args) ?? (integerOf(field) === 0 ? `{value_zero,${printValue(field)}}` : undefined)
+  notNegative(field, args) ?? (fieldNumber(field) === 0 ? `{value_zero,${fieldValueText(field)}}` : undefined)
 const expiry: Judge = (field, args) =>
   notNegative(field, args) ??
-  (Number(integerOf(field)) > expiryMsMax ? `{value_too_large,${printValue(field)}}` : undefined)
+  (Number(fieldNumber(field)) > expiryMsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
 const lease: Judge = (field, args) =>
-  integerOf(field) === 0 ? `{value_zero,${printValue(field)}}` : expiry(field, args)
+  fieldNumber(field) === 0 ? `{value_zero,${fieldValueText(field)}}` : expiry(field, args)
 const priority: Judge = (field, args) =>
   notNegative(field, args) ??
-  (Number(integerOf(field)) > priorityMax ? `{max_value_exceeded,${printValue(field)}}` : undefined)
+  (Number(fieldNumber(field)) > priorityMax ? `{max_value_exceeded,${fieldValueText(field)}}` : undefined)
 const text: Judge = (field) => (field.type === 'text' ? undefined : wrongType(field))
 const flag: Judge = (field) => (field.type === 'bool' ? undefined : wrongType(field))
 const wordOf =
   (words: readonly string[], wrong: string): Judge =>
   (field, args) =>
-    text(field, args) ?? (words.includes(printValue(field)) ? undefined : wrong)
+    text(field, args) ?? (words.includes(fieldValueText(field)) ? undefined : wrong)
 /** No message could carry it: a routing key is a short string, an argument's value a long one. */
 const tooLongForKey = (field: Field): string | undefined =>
-  Buffer.byteLength(textOf(field) ?? '') > keyBytesMax ? `"a routing key has at most ${keyBytesMax} bytes"` : undefined
+  Buffer.byteLength(fieldText(field) ?? '') > keyBytesMax
+    ? `"a routing key has at most ${keyBytesMax} bytes"`
+    : undefined
 const deadLetterKey: Judge = (field, args) =>
   text(field, args) ??
-  (lookup(args, 'x-dead-letter-exchange') === undefined ? 'routing_key_but_no_dlx_defined' : tooLongForKey(field))
+  (findField(args, 'x-dead-letter-exchange') === undefined ? 'routing_key_but_no_dlx_defined' : tooLongForKey(field))
 const version: Judge = (field, args) =>
   notNegative(field, args) ??
-  (integerOf(field) === 2 ? undefined : `"unsupported queue version '${printValue(field)}'"`)
+  (fieldNumber(field) === 2 ? undefined : `"unsupported queue version '${fieldValueText(field)}'"`)
 const age: Judge = (field, args) =>
-  text(field, args) ?? (ageMsOf(printValue(field)) === undefined ? 'invalid_max_age' : undefined)
+  text(field, args) ?? (ageMsOf(fieldValueText(field)) === undefined ? 'invalid_max_age' : undefined)
 const partitions: Judge = (field, args) =>
   positive(field, args) ??
-  (Number(integerOf(field)) > queuePartitionsMax ? `{value_too_large,${printValue(field)}}` : undefined)
+  (Number(fieldNumber(field)) > queuePartitionsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
 
 const ageUnits: Readonly<Record<string, number>> = {
   s: 1000,
@@ -177,32 +162,32 @@ knownToSome.delete('x-member-placement-tag')
 
 /** The type the arguments name; what is no type counts as classic here and is refused by judgeArguments. */
 export function queueTypeOf(args: FieldTable): QueueType {
-  const said = textOf(lookup(args, 'x-queue-type'))
+  const said = fieldText(findField(args, 'x-queue-type'))
   return said === 'quorum' || said === 'stream' ? said : 'classic'
 }
 
 /** Why no queue can be declared with these arguments; undefined: one can. */
 export function judgeArguments(queue: string, args: FieldTable): Refusal | undefined {
-  const exchange = lookup(args, 'x-dead-letter-exchange')
+  const exchange = findField(args, 'x-dead-letter-exchange')
   if (exchange !== undefined && exchange.type !== 'text')
     return refuse(
       'invalidArgument',
-      `invalid type '${typeName(exchange)}' for arg 'x-dead-letter-exchange' in ${queue}`,
+      `invalid type '${fieldTypeName(exchange)}' for arg 'x-dead-letter-exchange' in ${queue}`,
     )
   const invalid = (name: string, why: string): Refusal =>
     refuse('invalidArgument', `invalid arg '${name}' for ${queue}: ${why}`)
-  const wrong = wrongQueueType(lookup(args, 'x-queue-type'))
+  const wrong = wrongQueueType(findField(args, 'x-queue-type'))
   if (wrong !== undefined) return invalid('x-queue-type', wrong)
   const type = queueTypeOf(args)
   for (const [name, judge] of judges) {
-    const field = known[type].has(name) ? lookup(args, name) : undefined
+    const field = known[type].has(name) ? findField(args, name) : undefined
     const why = field === undefined ? undefined : judge(field, args)
     if (why !== undefined) return invalid(name, why)
   }
   for (const { name } of args)
     if (knownToSome.has(name) && !known[type].has(name))
       return refuse('invalidArgument', `invalid arg '${name}' for ${queue} of queue type rabbit_${type}_queue`)
-  const ours = lookup(args, 'x-partitions')
+  const ours = findField(args, 'x-partitions')
   const whyOurs = ours === undefined ? undefined : partitions(ours, args)
   return whyOurs === undefined ? undefined : invalid('x-partitions', whyOurs)
 }
@@ -210,7 +195,7 @@ export function judgeArguments(queue: string, args: FieldTable): Refusal | undef
 function wrongQueueType(field: Field | undefined): string | undefined {
   if (field === undefined) return undefined
   if (field.type !== 'text') return wrongType(field)
-  const said = printValue(field)
+  const said = fieldValueText(field)
   // RabbitMQ takes these two for "not said".
   return ['', 'undefined', 'classic', 'quorum', 'stream'].includes(said)
     ? undefined
@@ -229,10 +214,10 @@ export function judgeProperties(queue: string, call: DeclareQueueCall): Refusal 
 }
 
 function judgeStream(args: FieldTable): Refusal | undefined {
-  const segmentBytes = integerOf(lookup(args, 'x-stream-max-segment-size-bytes')) ?? 0
+  const segmentBytes = fieldNumber(findField(args, 'x-stream-max-segment-size-bytes')) ?? 0
   if (segmentBytes > streamSegmentBytesMax)
     return refuse('invalidArgument', 'Exceeded max value for x-stream-max-segment-size-bytes')
-  const filterBytes = integerOf(lookup(args, 'x-stream-filter-size-bytes')) ?? 16
+  const filterBytes = fieldNumber(findField(args, 'x-stream-filter-size-bytes')) ?? 16
   return filterBytes < 16 || filterBytes > 255
     ? refuse('invalidArgument', 'Invalid value for x-stream-filter-size-bytes')
     : undefined
@@ -257,8 +242,9 @@ export function judgeEquivalence(queue: string, facts: QueueFacts, call: Declare
     const received = effective(call.arguments, name)
     if (current === undefined && received === undefined) continue
     if (current !== undefined && received !== undefined) {
-      if (!isSame(current, received)) return different(name, `'${printValue(received)}'`, `'${printValue(current)}'`)
-    } else return different(name, printSide(received), printSide(current))
+      if (!isSame(current, received))
+        return different(name, `'${fieldValueText(received)}'`, `'${fieldValueText(current)}'`)
+    } else return different(name, describeField(received), describeField(current))
   }
   return undefined
 }
@@ -267,17 +253,14 @@ const classicField: Field = { type: 'text', value: Buffer.from('classic') }
 
 /** Who names no type means classic: the vhost's default type, which RabbitMQ writes into the declaration. */
 const effective = (args: FieldTable, name: string): Field | undefined =>
-  lookup(args, name) ?? (name === 'x-queue-type' ? classicField : undefined)
-
-const printSide = (field: Field | undefined): string =>
-  field === undefined ? 'none' : `the value '${printValue(field)}' of type '${typeName(field)}'`
+  findField(args, name) ?? (name === 'x-queue-type' ? classicField : undefined)
 
 /** Numbers of any width are one class, fractions another. */
 function isSame(one: Field, other: Field): boolean {
-  const [number, same] = [integerOf(one), integerOf(other)]
+  const [number, same] = [fieldNumber(one), fieldNumber(other)]
   if (number !== undefined || same !== undefined) return number === same
   if (isFraction(one) && isFraction(other)) return one.value === other.value
-  return one.type === other.type && printValue(one) === printValue(other)
+  return one.type === other.type && fieldValueText(one) === fieldValueText(other)
 }
 
 const isFraction = (field: Field): field is Field & { readonly value: number } =>

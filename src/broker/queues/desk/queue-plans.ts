@@ -2,7 +2,7 @@
 // Promises: names the broker makes up are hard to guess; what is not durable is only in memory.
 // Does not know: how topics are made, whether the name is taken.
 
-import type { FieldTable } from '../../../base/fields.ts'
+import { fieldNumber, fieldText, findField, type FieldTable } from '../../../base/fields.ts'
 import { MiB } from '../../../base/limits.ts'
 import type { Random } from '../../../base/world.ts'
 import { refuse, type Refusal } from '../../errors.ts'
@@ -10,7 +10,7 @@ import type { DeclareQueueCall } from '../../queue-door.ts'
 import type { NewQueue } from '../../streams/topics.ts'
 import { reservedPrefix } from '../../catalog-topics.ts'
 import type { QueueFacts } from '../facts.ts'
-import { ageMsOf, integerOf, lookup, queueTypeOf, textOf } from './queue-arguments.ts'
+import { ageMsOf, queueTypeOf } from './queue-arguments.ts'
 
 const nameBytesMax = 255
 /** A body of the largest size with its properties and names. */
@@ -59,7 +59,7 @@ export function plannedQueue(vhost: string, call: DeclareQueueCall): NewQueue {
   return {
     vhost,
     name: call.name,
-    partitions: integerOf(lookup(call.arguments, 'x-partitions')) ?? 1,
+    partitions: fieldNumber(findField(call.arguments, 'x-partitions')) ?? 1,
     overrides: queueTypeOf(call.arguments) === 'stream' ? streamSettings(call.arguments) : consumedSettings,
     queue,
     isVolatile: !queue.durable,
@@ -68,9 +68,9 @@ export function plannedQueue(vhost: string, call: DeclareQueueCall): NewQueue {
 
 /** A stream keeps what it is told to keep, consumed or not; without limits everything. */
 function streamSettings(args: FieldTable): ReadonlyMap<string, string> {
-  const ageMs = ageMsOf(textOf(lookup(args, 'x-max-age')) ?? '') ?? -1
-  const lengthBytes = integerOf(lookup(args, 'x-max-length-bytes')) ?? -1
-  const stated = integerOf(lookup(args, 'x-stream-max-segment-size-bytes')) || segmentBytes
+  const ageMs = ageMsOf(fieldText(findField(args, 'x-max-age')) ?? '') ?? -1
+  const lengthBytes = fieldNumber(findField(args, 'x-max-length-bytes')) ?? -1
+  const stated = fieldNumber(findField(args, 'x-stream-max-segment-size-bytes')) || segmentBytes
   return new Map([
     ['cleanup.policy', 'delete'],
     ['max.message.bytes', String(messageBytesMax)],
