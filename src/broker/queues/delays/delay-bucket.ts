@@ -143,6 +143,8 @@ export class DelayBucket implements QueuePart {
   #extended(): void {
     if (this.isDeleted) return
     if (this.isNear && this.isReady) this.#indexAll().catch(() => undefined)
+    // Its log failed, and what is new in it is committed: it is opened again for that.
+    else if (this.isNear) this.isBehind = true
     this.#changed()
   }
 

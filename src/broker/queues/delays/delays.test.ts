@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fieldTable, float64Field, int32Field, int64Field, textField, type Field } from '../../../base/fields.ts'
 import { noProperties, writeProperties } from '../../../base/properties.ts'
+import { offset } from '../../../log/store.ts'
 import { turns } from '../../broker-world.contract.ts'
 import { delayAsked, delayOfWaiting, waitingProperties } from './delay-header.ts'
 import { DelayIndex } from './delay-index.ts'
@@ -54,6 +55,37 @@ test('the index gives what is due in its order', () => {
 })
 
 describe('waiting', () => {
+  test('a message whose log failed just when it was committed is moved all the same', async () => {
+    const stage = await DelayStage.open()
+    stage.publish('later', 'q1', 'first', 1000)
+    await stage.pass(0)
+    stage.publish('later', 'q1', 'second', 2000)
+    stage.store.manual = true
+    await turns()
+    const log = stage.store.logs.get(stage.delays.ownLogs()[0])!
+    log.failed = true
+    stage.store.commit()
+    stage.store.manual = false
+    await stage.pass(3000)
+    expect(await stage.drain()).toEqual(['q1 first -1000', 'q1 second -2000'])
+  })
+
+  test('a bucket whose log lost what its ledger knows of ends as any other', async () => {
+    const stage = await DelayStage.open()
+    stage.publish('later', 'q1', 'late', 8000)
+    stage.publish('later', 'q1', 'soon', 3000)
+    await stage.pass(3000)
+    expect(await stage.drain()).toEqual(['q1 soon -3000'])
+    const id = stage.delays.ownLogs()[0]
+    const log = stage.store.logs.get(id)!
+    // The power went, and the log is one that is not synced.
+    log.batches = []
+    log.end = log.committed = offset(0)
+    await stage.crash()
+    for (let rounds = 0; rounds < 4; rounds++) await stage.pass(10_000)
+    expect(stage.logs()).toBe(0)
+  })
+
   test('without a delay at once, with one when it is due, the header negative', async () => {
     const stage = await DelayStage.open()
     stage.publish('later', 'q1', 'now', undefined)

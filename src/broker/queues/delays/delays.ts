@@ -57,7 +57,7 @@ const storedBucket = table(versions(0, 0), { vhost: string(), fromMs: int64(), t
 export interface DelaysHost extends DelayMovesHost {
   readonly store: Store
   readonly machineLog: MachineLog
-  readonly ledgers: LedgersPart & Machine
+  readonly ledgers: LedgersPart & Machine & { endOf(log: LogId): number }
   /** What durable topics have that do not say otherwise. */
   readonly policy: TopicPolicy
 }
@@ -239,6 +239,8 @@ export class Delays implements Machine, DelaysPart {
         // Nobody produces here by sequence.
         snapshots: new ProducerSnapshots(),
         producerIdExpirationMs: 0,
+        // A log that is not synced may have lost what its ledger speaks of.
+        referredEnd: (id) => host.ledgers.endOf(id),
         produceRefusal: () => host.produceRefusal(),
       },
       logOf(facts),
