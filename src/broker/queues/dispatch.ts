@@ -5,6 +5,7 @@
 
 import type { World } from '../../base/world.ts'
 import { refuse, type Refusal } from '../errors.ts'
+import { blankMessage } from './message.ts'
 import type { LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import type { Missing, Reading } from './reading.ts'
 
@@ -26,7 +27,6 @@ interface Rank {
 }
 
 const retryMs = 1000
-const nothing: Buffer = Buffer.alloc(0)
 
 export class Dispatch {
   readonly #world: World
@@ -54,7 +54,7 @@ export class Dispatch {
     this.#reading = reading
     this.#rules = rules
     this.#resume = resume
-    this.#message = emptyMessage(queue)
+    this.#message = blankMessage(queue)
   }
 
   /** Gives out at most so many. True: more could be given out now. */
@@ -196,19 +196,6 @@ export class Dispatch {
 
   close(): void {
     this.#isClosed = true
-  }
-}
-
-function emptyMessage(queue: QueuePart): StoredMessage {
-  return {
-    queue,
-    offset: 0,
-    redelivered: false,
-    exchange: nothing,
-    routingKey: nothing,
-    properties: nothing,
-    body: nothing,
-    isDeadLetter: false,
   }
 }
 

@@ -7,7 +7,7 @@ import { assert } from '../../base/assert.ts'
 import type { Field } from '../../base/fields.ts'
 import { PropertyScan } from '../../base/property-scan.ts'
 import { putVarint, varintBytes, type BatchBuilder } from '../../log/batch-builder.ts'
-import type { NewMessage, StoredMessage } from './parts.ts'
+import type { NewMessage, QueuePart, StoredMessage } from './parts.ts'
 
 /** The one header of a record that is ours: names, flags and properties of the message. */
 const headerName = Buffer.from('amqp')
@@ -159,6 +159,20 @@ function decimalText(value: number, scale: number): string {
 }
 
 // --- reading ------------------------------------------------------------------------------------------------------
+
+/** To be filled in, again and again. */
+export function blankMessage(queue: QueuePart): StoredMessage {
+  return {
+    queue,
+    offset: 0,
+    redelivered: false,
+    exchange: nothing,
+    routingKey: nothing,
+    properties: nothing,
+    body: nothing,
+    isDeadLetter: false,
+  }
+}
 
 /** Longer properties are not compared with those of the message before. */
 const rememberedBytesMax = 256

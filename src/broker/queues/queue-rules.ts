@@ -9,7 +9,7 @@ import type { Log } from '../../log/store.ts'
 import type { DeliveryRules } from './dispatch.ts'
 import type { QueuePolicy } from './facts.ts'
 import { Limits, type LimitedQueue } from './limits.ts'
-import type { MessageWriter } from './message.ts'
+import { blankMessage, type MessageWriter } from './message.ts'
 import type { ClosedReason, DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import { Departures } from './queue-departures.ts'
 import { Expiry, type ExpiringQueue } from './queue-expiry.ts'
@@ -29,7 +29,6 @@ export interface RuledQueue {
 
 /** Messages that came back and how often they were handed out, for so many at most. */
 const returnsMax = 100_000
-const nothing: Buffer = Buffer.alloc(0)
 
 export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   readonly ledger: LedgerPart
@@ -56,7 +55,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     this.log = ruled.log
     this.clock = world.clock
     this.writer = ruled.writer
-    this.scratch = scratchFor(queue)
+    this.scratch = blankMessage(queue)
     this.departures = new Departures(
       queue,
       ledger,
@@ -211,16 +210,3 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
 const acquiredHeader = 'x-acquired-count'
 const deliveriesHeader = 'x-delivery-count'
-
-function scratchFor(queue: QueuePart): StoredMessage {
-  return {
-    queue,
-    offset: 0,
-    redelivered: false,
-    exchange: nothing,
-    routingKey: nothing,
-    properties: nothing,
-    body: nothing,
-    isDeadLetter: false,
-  }
-}

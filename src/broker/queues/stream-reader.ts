@@ -6,6 +6,7 @@ import { fieldTypeName, findField, type Field, type FieldTable } from '../../bas
 import { readProperties, withHeaders } from '../../base/properties.ts'
 import type { Log } from '../../log/store.ts'
 import { refuse, type Refusal } from '../errors.ts'
+import { blankMessage } from './message.ts'
 import type { QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import { ageMsOf } from './desk/queue-arguments.ts'
 import type { Reading } from './reading.ts'
@@ -73,7 +74,6 @@ function filterOf(args: FieldTable): StreamFilter | undefined {
   return { values, matchesUnfiltered: unfiltered?.type === 'bool' && unfiltered.value }
 }
 
-const nothing: Buffer = Buffer.alloc(0)
 /** The header that tells a message's place: length of the name, name, type, and 8 bytes. */
 const offsetHeader = 'x-stream-offset'
 const offsetName = Buffer.from(offsetHeader)
@@ -108,16 +108,7 @@ export class StreamReader {
     this.#filter = filterOf(consumer.arguments)
     this.#resume = resume
     this.#failed = failed
-    this.#message = {
-      queue,
-      offset: 0,
-      redelivered: false,
-      exchange: nothing,
-      routingKey: nothing,
-      properties: nothing,
-      body: nothing,
-      isDeadLetter: false,
-    }
+    this.#message = blankMessage(queue)
   }
 
   begin(start: StreamStart): void {
