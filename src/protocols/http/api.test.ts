@@ -162,6 +162,15 @@ test('what was asked reaches the door', async () => {
   expect(asked[1]).toBe('orders {"ifUnused":true,"ifEmpty":false}')
 })
 
+test('the binding that is meant is unbound: keys that look alike in a path are two', async () => {
+  const keys = ['~', '', '%7E', 'a~b']
+  const { session, asked } = sessionOf({ listBindings: () => keys.map((routingKey) => ({ ...binding, routingKey })) })
+  const listed = await ask(session, 'GET', '/api/bindings/%2F')
+  for (const { properties_key: key } of JSON.parse(String(listed.body)) as { properties_key: string }[])
+    await ask(session, 'DELETE', `/api/bindings/%2F/e/amq.topic/q/orders/${encodeURIComponent(key)}`)
+  expect(asked).toEqual(keys.map((key) => `unbind ${key}`))
+})
+
 test('a publish answers once the message is stored, and says when a queue refused it', async () => {
   for (const [end, status, body] of [
     ['stored', 200, { routed: true }],

@@ -104,8 +104,10 @@ const settled = (receipt: Receipt): Promise<void> | undefined =>
 
 /** What tells bindings of the same two ends apart in a path: the key, and the arguments where there are any. */
 function propertiesKey({ routingKey, arguments: table }: BindCall): string {
-  if (table.length === 0) return routingKey === '' ? '~' : encodeURIComponent(routingKey)
-  return `${encodeURIComponent(routingKey)}~${tableBytes(table).toString('base64url')}`
+  // The sign that parts the two, and alone means an empty key, stands in no key as it is.
+  const key = encodeURIComponent(routingKey).replaceAll('~', '%7E')
+  if (table.length === 0) return key === '' ? '~' : key
+  return `${key}~${tableBytes(table).toString('base64url')}`
 }
 
 const bindingJson = (binding: BindCall): Record<string, unknown> => ({
@@ -152,11 +154,10 @@ async function unbind(asked: Asked): Promise<HttpResponse> {
   const { session, parts } = asked
   const bindings = session.queues.listBindings()
   if (isRefusal(bindings)) return refused(bindings)
-  const isOne = isBetween(asked)
-  const found = bindings.find(
-    (binding) =>
-      isOne(binding) && [propertiesKey(binding), decodeURIComponent(propertiesKey(binding))].includes(parts.key),
-  )
+  const between = bindings.filter(isBetween(asked))
+  const found =
+    between.find((binding) => propertiesKey(binding) === parts.key) ??
+    between.find((binding) => decodeURIComponent(propertiesKey(binding)) === parts.key)
   if (found === undefined) return failed(404, 'Object Not Found', 'there is no such binding')
   const outcome = await session.queues.unbind(found)
   return isRefusal(outcome) ? refused(outcome) : done(204)
