@@ -20,6 +20,7 @@ test('texts to the left, numbers to the right, nothing trailing', () => {
 test("strangers' names cannot move the cursor", () => {
   expect(plainText('a\u001b[2Jb\nc')).toBe('a\\u001b[2Jb\\nc')
   expect(table(['NAME'], [['\u001b[1m']])).toBe('NAME\n\\u001b[1m\n')
+  expect(plainText('\u009b2J\u007f')).toBe('\\u009b2J\\u007f')
 })
 
 test.each([

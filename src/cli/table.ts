@@ -25,8 +25,13 @@ const isNumeric = (cell: Cell | undefined): boolean => typeof cell === 'number' 
 /** Control characters are written as escapes: a topic's or a client's name must not move a terminal's cursor. */
 export function plainText(text: string): string {
   // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (char) => JSON.stringify(char).slice(1, -1))
+  return text.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, (char) =>
+    char < ' ' ? JSON.stringify(char).slice(1, -1) : codeOf(char),
+  )
 }
+
+/** JSON leaves those behind the ASCII ones as they are; terminals obey them too. */
+const codeOf = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 export function bytesText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

@@ -48,5 +48,7 @@ function plainLine(at: string, level: string, event: string, values: Values): st
 /** Values with spaces are quoted; control characters never reach a terminal. */
 function plainValue(value: string | number | boolean): string {
   const text = String(value)
-  return /^[\x21-\x7e]+$/.test(text) && !text.includes('"') ? text : JSON.stringify(text)
+  if (/^[\x21-\x7e]+$/.test(text) && !text.includes('"')) return text
+  // JSON leaves those behind the ASCII ones as they are; terminals obey them too.
+  return JSON.stringify(text).replaceAll(/[\x7f-\x9f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`)
 }
