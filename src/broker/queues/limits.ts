@@ -10,6 +10,8 @@ import type { Reading } from './reading.ts'
 
 /** Messages looked at in one turn while bytes are counted again. */
 const scanMessagesPerTurn = 512
+/** Messages pushed out in one turn: a limit may come when there are millions too many. */
+const pushedOutPerTurn = 4096
 
 export interface LimitedQueue {
   readonly policy: QueuePolicy
@@ -125,7 +127,10 @@ export class Limits {
     if (policy.overflow !== 'drop-head') return
     const { lengthMax, lengthBytesMax } = policy
     if (lengthBytesMax === undefined && lengthMax !== undefined) {
-      while (ledger.ready > lengthMax) this.#queue.pushOut(ledger.peek() as number)
+      for (let pushed = 0; ledger.ready > lengthMax; pushed++) {
+        if (pushed === pushedOutPerTurn) return this.#enforceLater()
+        this.#queue.pushOut(ledger.peek() as number)
+      }
       return
     }
     if (!this.#isOver() || this.#isDropping) return
@@ -133,6 +138,15 @@ export class Limits {
     const pushed = this.#pushOut().catch((error: unknown) => this.#queue.failed('pushing out', error))
     void pushed.finally(() => {
       this.#isDropping = false
+    })
+  }
+
+  #enforceLater(): void {
+    if (this.#isDropping) return
+    this.#isDropping = true
+    this.#queue.clock.endOfTurn(() => {
+      this.#isDropping = false
+      if (!this.#queue.isDeleted) this.enforce()
     })
   }
 

@@ -131,8 +131,8 @@ export interface LedgerPart {
   /** The lowest ready offset at or after `from`, whatever its level. */
   nextReady(from: number): number | undefined
   nextAcquired(from: number): number | undefined
-  /** How many are ready in [from, to). */
-  countReady(from: number, to: number): number
+  /** How many are ready or acquired in [from, to). */
+  countOpen(from: number, to: number): number
   isAcquired(offset: number): boolean
   isClosed(offset: number): boolean
   /** Whether every offset of a stored batch, [from, to), is closed: such a batch may be rewritten away. */

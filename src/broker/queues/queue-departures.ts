@@ -46,8 +46,8 @@ export class Departures {
     // Until its copy is stored elsewhere nobody else may have it.
     if (!this.#ledger.isAcquired(offset)) this.#ledger.acquire(offset)
     const leaving = this.#leaving.get(reason)
-    if (leaving !== undefined) leaving.push(offset)
-    else this.#leaving.set(reason, [offset])
+    if (leaving !== undefined) return void leaving.push(offset)
+    this.#leaving.set(reason, [offset])
     if (this.#leaving.size === 1) this.#flushLater()
   }
 

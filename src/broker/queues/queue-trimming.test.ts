@@ -34,7 +34,7 @@ test('a segment that cannot be written anew on a full disk is tried again when m
       rewritten.push(base)
     },
   } as unknown as Log
-  const ledger = { committedFloor: 0, countReady: () => 10, nextAcquired: () => undefined } as unknown as LedgerPart
+  const ledger = { committedFloor: 0, countOpen: () => 10 } as unknown as LedgerPart
   const topic = { policy: { dropsConsumed: true } } as unknown as Topic
   const trimmed: TrimmedLog = { topic, partition: {} as Partition, log, ledger, isGone: false, isListed: false }
   const look = async (): Promise<void> => {

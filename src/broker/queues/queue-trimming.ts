@@ -6,7 +6,7 @@
 import { InvariantError } from '../../base/assert.ts'
 import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
-import type { Log, SegmentInfo } from '../../log/store.ts'
+import type { Log } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { LedgerPart } from './parts.ts'
@@ -108,7 +108,7 @@ export class Trimming {
     const before = this.#leftBefore(trimmed)
     for (const segment of log.segments().slice(0, -1)) {
       if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > log.committed) continue
-      const left = this.#leftIn(trimmed, segment)
+      const left = ledger.countOpen(segment.base, segment.next)
       const base = Number(segment.base)
       if (left > (before.get(base) ?? segment.next - segment.base) * rewriteShareMax) continue
       // What is closed but not yet in the ledger's records is a gap after a crash, and closed as one.
@@ -116,17 +116,6 @@ export class Trimming {
       before.set(base, left)
       this.#world.trace.count('queues.rewritten.segments')
     }
-  }
-
-  #leftIn({ ledger }: TrimmedLog, segment: SegmentInfo): number {
-    let left = ledger.countReady(segment.base, segment.next)
-    for (
-      let at = ledger.nextAcquired(segment.base);
-      at !== undefined && at < segment.next;
-      at = ledger.nextAcquired(at + 1)
-    )
-      left++
-    return left
   }
 
   #leftBefore(trimmed: TrimmedLog): Map<number, number> {

@@ -363,6 +363,18 @@ describe('limits', () => {
     expect(stage.world.trace.counters().get('ledger.closed.maxlen')).toBe(2)
   })
 
+  test('a limit that comes late pushes out a bounded number in a turn', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q')
+    await publish(queue, ...numbered(10_000))
+    queue.setPolicy({ ...queue.policy, lengthMax: 10 })
+    await turns(1)
+    expect(queue.messages).toBe(10_000 - 4096)
+    await turns(3)
+    expect(queue.messages).toBe(10)
+    expect(await queue.take(true)).toMatchObject({ offset: 9990 })
+  })
+
   test('drop-head with a dead letter exchange hands them over, acquired', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q', { lengthMax: 1, deadLetterExchange: 'dlx' })

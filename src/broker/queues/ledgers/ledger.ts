@@ -297,11 +297,10 @@ export class Ledger implements LedgerPart, LedgerSets {
     return at === noOffset ? undefined : at
   }
 
-  countReady(from: number, to: number): number {
+  countOpen(from: number, to: number): number {
     const first = Math.max(from, this.state.floor)
     const last = Math.min(to, this.end)
-    if (last <= first) return 0
-    return last - first - this.#closed.countRange(first, last) - this.acquiredSet.countRange(first, last)
+    return last <= first ? 0 : last - first - this.#closed.countRange(first, last)
   }
 
   isAcquired(offset: number): boolean {

@@ -561,7 +561,8 @@ export class LedgerStage {
       for (let each = part.nextReady(0); each !== undefined; each = part.nextReady(each + 1)) seen.push(each)
       expect(seen).toEqual(ready)
       const half = model.end >>> 1
-      expect(part.countReady(0, half)).toBe(ready.filter((each) => each < half).length)
+      const open = [...ready, ...model.acquired]
+      expect(part.countOpen(0, half)).toBe(open.filter((each) => each < half).length)
       expect(ready.filter((each) => model.handedOut.has(each) && !part.wasHandedOut(each))).toEqual([])
       expect(ready.filter((each) => part.deliveryCount(each) !== (model.counts.get(each) ?? 0))).toEqual([])
       expect(part.committedFloor).toBeLessThanOrEqual(floor)
