@@ -172,6 +172,8 @@ export interface LedgersPart {
    */
   recordsForForgotten(id: LedgerId): readonly MachineRecord[]
   forgotten(id: LedgerId): void
+  /** Writes what is dirty now: a confirm or an answer that follows may be taken for a promise of it. */
+  flush(): void
   /**
    * What is dirty in any ledger and `alongside`, in one atomic append; without a call all of a turn is one append at its
    * end. Resolves at the commit. What is closed in the same turn step before a refused append is ready again after it.

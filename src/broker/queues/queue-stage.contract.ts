@@ -70,7 +70,7 @@ export class QueueStage {
   async #start(): Promise<void> {
     const { world, store } = this
     const life = ++this.#lives
-    this.ledgers = new Ledgers(world)
+    this.ledgers = new Ledgers(world, 0)
     const snapshots = new ProducerSnapshots()
     this.catalog = new Catalog(new Map())
     this.#machineLog = await MachineLog.open(world, store, [this.catalog, snapshots, this.ledgers])

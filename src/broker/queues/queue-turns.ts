@@ -19,13 +19,16 @@ const messagesPerRound = 64
 
 export class QueueTurns {
   readonly #clock: Clock
+  readonly #beforeAppends: () => void
   #flushes: TurnTask[] = []
   #pumps: TurnTask[] = []
   readonly #isQueued = new Set<TurnTask>()
   #isScheduled = false
 
-  constructor(clock: Clock) {
+  /** `beforeAppends` is called in each turn that appends anything, first. */
+  constructor(clock: Clock, beforeAppends: () => void) {
     this.#clock = clock
+    this.#beforeAppends = beforeAppends
   }
 
   /** Once a turn and task; the caller knows whether it asked already. */
@@ -51,6 +54,7 @@ export class QueueTurns {
     this.#isScheduled = false
     const flushes = this.#flushes
     this.#flushes = []
+    if (flushes.length > 0) this.#beforeAppends()
     for (const task of flushes) task.flush()
     if (this.#pumps.length > 0) this.#pump()
   }

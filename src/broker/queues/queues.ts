@@ -50,7 +50,7 @@ export class Queues implements QueuesPart {
       store,
       partitions,
       ledgers,
-      turns: new QueueTurns(world.clock),
+      turns: new QueueTurns(world.clock, () => ledgers.flush()),
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),
       budget: new ReadingBudget(),

@@ -65,7 +65,7 @@ export class DelayStage {
       queue: { durable: true, exclusive: false, autoDelete: false, arguments: [] },
       isVolatile: false,
     })
-    const ledgers = (this.ledgers = new Ledgers(world))
+    const ledgers = (this.ledgers = new Ledgers(world, 0))
     const snapshots = new ProducerSnapshots()
     this.topology = new Topology({
       queueExists: (_vhost, name) => queueNames.includes(name),

@@ -136,7 +136,7 @@ export class Delays implements Machine, DelaysPart {
       world: this.#world,
       store: host.store,
       ledgers: host.ledgers,
-      turns: new QueueTurns(this.#world.clock),
+      turns: new QueueTurns(this.#world.clock, () => host.ledgers.flush()),
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),
       budget: new ReadingBudget(),

@@ -184,7 +184,7 @@ export class LedgerStage {
     this.#tasks = []
     this.#flights = []
     this.#walk = undefined
-    this.ledgers = new Ledgers(this.#world)
+    this.ledgers = new Ledgers(this.#world, 0)
     this.#machineLog = await MachineLog.open(this.#world, this.store, [this.ledgers])
     this.ledgers.start(this.#machineLog)
     this.parts = levelsOf.map((levels, at) => this.ledgers.open(idOf(at), 0, levels, false))
@@ -399,7 +399,7 @@ export class LedgerStage {
 
   #adopt(): void {
     this.#wasReplayed = false
-    const log = new Ledgers(this.#world)
+    const log = new Ledgers(this.#world, 0)
     for (const { key, value } of this.#committedRecords()) log.apply(key, value)
     for (const [at, model] of this.models.entries()) {
       const stored = log.open(idOf(at), 0, levelsOf[at], false)
@@ -600,7 +600,7 @@ export class LedgerStage {
   }
 
   #stateOf(records: readonly { key: Buffer; value: Buffer | null }[]): unknown {
-    const ledgers = new Ledgers(this.#world)
+    const ledgers = new Ledgers(this.#world, 0)
     for (const { key, value } of records) ledgers.apply(key, value)
     return levelsOf.map((levels, at) => {
       const part = ledgers.open(idOf(at), 0, levels, false)

@@ -21,10 +21,20 @@ const settings: LogSettings = {
 
 class HandClock implements Clock {
   #tasks: (() => void)[] = []
+  #passedMs = 0
+  #timers: { readonly atMs: number; readonly task: () => void }[] = []
   nowMs = (): number => 1_000_000
-  monotonicMs = (): number => 0
-  after(): { cancel(): void } {
-    return { cancel() {} }
+  monotonicMs = (): number => this.#passedMs
+  after(delayMs: number, task: () => void): { cancel(): void } {
+    const timer = { atMs: this.#passedMs + delayMs, task }
+    this.#timers.push(timer)
+    return { cancel: () => void (this.#timers = this.#timers.filter((one) => one !== timer)) }
+  }
+  advance(ms: number): void {
+    this.#passedMs += ms
+    const due = this.#timers.filter(({ atMs }) => atMs <= this.#passedMs)
+    this.#timers = this.#timers.filter(({ atMs }) => atMs > this.#passedMs)
+    for (const { task } of due) task()
   }
   endOfTurn(task: () => void): void {
     this.#tasks.push(task)
@@ -54,7 +64,7 @@ interface Started {
 }
 
 async function start({ world, store }: Bench): Promise<Started> {
-  const ledgers = new Ledgers(world)
+  const ledgers = new Ledgers(world, 0)
   const machineLog = await MachineLog.open(world, store, [ledgers])
   ledgers.start(machineLog)
   return { ledgers, machineLog }
@@ -319,5 +329,39 @@ describe('what it costs', () => {
     console.log(`${bytes.toFixed(0)} bytes an idle ledger`)
     expect(bytes).toBeLessThan(1000)
     expect(Array.from(ledgers.entries()).length).toBe(10_000)
+  })
+})
+
+describe('acknowledgements are gathered', () => {
+  test('the first at the end of its turn, the others with the next append, the next question or the next moment', async () => {
+    const world = bench()
+    const ledgers = new Ledgers(world.world)
+    const machineLog = await MachineLog.open(world.world, world.store, [ledgers])
+    ledgers.start(machineLog)
+    const ledger = ledgers.open(idOf(0), 0, 1, false)
+    ledger.extend(100)
+    const stored = await world.store.open(machineLogId, settings)
+    const grown = async (task: () => unknown): Promise<boolean> => {
+      const { end } = stored
+      await task()
+      return stored.end > end
+    }
+    await world.clock.turn()
+    world.clock.advance(5)
+    for (let offset = 0; offset < 6; offset++) ledger.acquire(offset)
+    await world.clock.turn()
+    world.clock.advance(5)
+    await world.clock.turn()
+    ledger.acknowledge(0)
+    expect(await grown(() => world.clock.turn())).toBe(true)
+    ledger.acknowledge(1)
+    expect(await grown(() => world.clock.turn())).toBe(false)
+    expect(await grown(() => world.clock.advance(5))).toBe(true)
+    ledger.acknowledge(2)
+    expect(await grown(() => ledgers.flush())).toBe(true)
+    ledger.acknowledge(3)
+    const asked = async (): Promise<void> => void (await Promise.all([ledgers.settled(), world.clock.turn()]))
+    expect(await grown(asked)).toBe(true)
+    expect(await grown(asked)).toBe(false)
   })
 })

@@ -14,6 +14,7 @@ import { OffsetSet } from './offset-set.ts'
 import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart } from '../parts.ts'
 
 const topicIdChars = 22
+const defaultGatherMs = 5
 
 /** Names of counters are constant strings: none is put together for a message. */
 const closedCounters: Readonly<Record<ClosedReason, string>> = {
@@ -51,6 +52,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   readonly appliesItself = true
   readonly keepsNothing = true
   readonly #world: World
+  readonly #gatherMs: number
   #machineLog: MachineLog | undefined
   /** What is durable of each, by its key as text of a character a byte. */
   readonly #states = new Map<string, LedgerState>()
@@ -60,6 +62,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** Those that have something to write at the end of this turn. */
   #changed: Ledger[] = []
   #isScheduled = false
+  #flushedAtMs = -Infinity
   /** The newest append; undefined: settled, as far as somebody asked. */
   #last: Promise<void> | undefined
   readonly #writer = new LedgerRecordWriter()
@@ -67,8 +70,10 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   #lastKey = ''
   #lastState: LedgerState | undefined
 
-  constructor(world: World) {
+  /** `gatherMs`: acknowledgements of this long are one append, unless something else is appended meanwhile. */
+  constructor(world: World, gatherMs = defaultGatherMs) {
     this.#world = world
+    this.#gatherMs = gatherMs
   }
 
   /** Once the machine log is replayed. */
@@ -199,13 +204,17 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     this.#schedule()
   }
 
+  /**
+   * At the end of this turn, but not sooner after the last time than this many ms: an acknowledgement promises its sender
+   * nothing until he is told something later, and whatever tells him flushes first.
+   */
   #schedule(): void {
     if (this.#isScheduled) return
     this.#isScheduled = true
-    this.#world.clock.endOfTurn(() => {
-      this.#isScheduled = false
-      this.#flush()
-    })
+    const { clock } = this.#world
+    const waitMs = this.#flushedAtMs + this.#gatherMs - clock.monotonicMs()
+    if (waitMs <= 0) clock.endOfTurn(() => this.flush())
+    else clock.after(waitMs, () => this.flush())
   }
 
   /** In an append of its own, at once: closings of this turn may belong to an append that is still to come. */
@@ -224,8 +233,11 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     this.#world.trace.count(closedCounters[reason], count)
   }
 
-  #flush(): void {
+  /** Writes what changed, now. Who is about to append what a client may rely on calls it first. */
+  flush(): void {
+    this.#isScheduled = false
     if (this.#changed.length === 0) return
+    this.#flushedAtMs = this.#world.clock.monotonicMs()
     if (this.#machineLog?.ready === true) this.#write(this.#changed)
     // Otherwise all of it stays noted; replayed() comes back to it.
   }
