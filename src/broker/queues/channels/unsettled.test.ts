@@ -150,6 +150,17 @@ test('the same as a map, whatever is settled in whatever order', () => {
   )
 })
 
+test('the delivery whose settling makes the ring shrink is settled itself, not what lies in its new place', () => {
+  const unsettled = new Unsettled()
+  const told: number[] = []
+  const by: SettledBy = { settled: (_, offset) => void told.push(offset) }
+  for (let offset = 1; offset <= 20_000; offset++) unsettled.add(1, offset)
+  for (let tag = 2; tag < 20_000; tag++) unsettled.settle(tag, by)
+  unsettled.settle(1, by)
+  unsettled.settle(20_000, by)
+  expect(told.slice(-2)).toEqual([1, 20_000])
+})
+
 const breaks: readonly (readonly [string, (unsettled: Unsettled) => void])[] = [
   [
     'multiple leaves the tag itself',

@@ -80,10 +80,12 @@ export class Unsettled {
     const slot = this.#slotOf(tag)
     const holder = this.#holders[slot]
     if (holder === 0) return false
+    // Before the ring may shrink: then the slot is another's.
+    const offset = this.#offsets[slot]
     this.#holders[slot] = 0
     this.#held--
     if (tag === this.#first) this.#advance(tag + 1)
-    by.settled(holder, this.#offsets[slot], tag)
+    by.settled(holder, offset, tag)
     return true
   }
 
