@@ -47,7 +47,9 @@ function tableOf(headers: readonly RecordHeader[], key: Buffer | null): FieldEnt
     bytes += nameBytes + (value?.length ?? 0) + 6
     if (nameBytes > shortStringBytesMax || bytes > headersBytesMax) {
       bytes -= nameBytes + (value?.length ?? 0) + 6
-      if (omitted.length < omittedNamesMax) omitted.push(name.slice(0, shortStringBytesMax))
+      // A character has at most three bytes: all of it together still fits a frame.
+      if (omitted.length < omittedNamesMax)
+        omitted.push(nameBytes > shortStringBytesMax ? name.slice(0, shortStringBytesMax / 3) : name)
       return
     }
     const before = values.get(name)

@@ -209,6 +209,13 @@ describe("a stranger's record", () => {
     ])
   })
 
+  test('fits a frame, however many names are left out', () => {
+    const long = Array.from({ length: 100 }, (_, at) => ({ name: `${at}${'€'.repeat(300)}`, value: Buffer.alloc(1) }))
+    const full = Array.from({ length: 100 }, (_, at) => ({ name: String(at), value: Buffer.alloc(2000) }))
+    const { properties: props } = read(null, [...long, ...full], -1)
+    expect(writeProperties(props).length).toBeLessThan(128 * 1024 - 20)
+  })
+
   test('has no time when it says none, and names the headers that are too large', () => {
     const { properties: props } = read(null, [{ name: 'large', value: Buffer.alloc(200_000) }], -1)
     expect(props).toEqual({
