@@ -13,7 +13,13 @@ import { type LocalStore, openLocalStore } from './local-store.ts'
 const onFatal = (error: Error): void => {
   throw error
 }
-const small = { journalBytesMax: 1024 * 1024, cacheBytesMax: 50_000, cacheBytesPerLogMax: 1500, onFatal }
+const small = {
+  journalBytesMax: 1024 * 1024,
+  largeBytesMin: 512 * 1024,
+  cacheBytesMax: 50_000,
+  cacheBytesPerLogMax: 1500,
+  onFatal,
+}
 
 async function onRealDisk(): Promise<ContractStore> {
   const path = mkdtempSync(join(tmpdir(), 'odradek-contract-'))

@@ -84,7 +84,7 @@ class Local implements LocalStore, PartitionHost, WriterHost, JournalQueueHost, 
     this.tails = new TailBudget(settings.cacheBytesMax, settings.cacheBytesPerLogMax)
     this.folder = new FolderSync(world.disk, layout.logs(settings.path))
     this.#queue = new JournalQueue(opened.journal, settings.journalEarlyBytesMin, this)
-    this.#writer = new Writer(world, this, this.#queue)
+    this.#writer = new Writer(world, settings.largeBytesMin, this, this.#queue)
     this.#checkpointer = new Checkpointer(this, opened.journal)
   }
 

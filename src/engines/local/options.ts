@@ -10,6 +10,11 @@ export interface LocalStoreOptions {
   readonly path: string
   /** The journal's files together. Appends wait for segment syncs rather than pass it. */
   readonly journalBytesMax?: number
+  /**
+   * From this much waiting in one log on, a commit syncs the segment itself instead of writing all of it twice. That is
+   * two syncs, one after the other, of which the first writes metadata too: less is sooner on the medium written twice.
+   */
+  readonly largeBytesMin?: number
   /** From this much on, what waits is written to the journal while the sync before it runs; less is gathered further. */
   readonly journalEarlyBytesMin?: number
   /** Newest batches of all logs kept in memory for readers of the tail. */
@@ -30,6 +35,7 @@ const openFilesMost = 16_384
 export function localSettings(options: LocalStoreOptions, processFilesMax: number): LocalSettings {
   const settings = {
     journalBytesMax: 128 * MiB,
+    largeBytesMin: MiB,
     journalEarlyBytesMin: 64 * KiB,
     cacheBytesMax: 32 * MiB,
     // What readers of the tail are behind by, and more; older batches come from the kernel's cache for little more.
@@ -57,8 +63,6 @@ export const journalReserveBytes = 64 * KiB
 export const writeNowBytesMax = 512 * KiB
 /** The most one write of a log takes together. */
 export const writeBytesMax = 8 * MiB
-/** From this much waiting in one log on, a commit syncs the segment itself instead of writing all of it twice. */
-export const largeBytesMin = 512 * KiB
 /** How long a log waits before what the journal promised is tried in its segment again, after a full disk. */
 export const stuckRetryMs = 500
 /** A log that has more than this unsynced is synced in the background, so that a start scans little. */

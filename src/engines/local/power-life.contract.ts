@@ -79,6 +79,7 @@ class Run {
     this.store = await openLocalStore(this.world, {
       path: '/data',
       journalBytesMax: 1024 * 1024,
+      largeBytesMin: 512 * 1024,
       ...(this.kind === 'ahead' ? { journalEarlyBytesMin: 1 } : {}),
       cacheBytesMax: 40_000,
       cacheBytesPerLogMax: 10_000,

@@ -7,7 +7,7 @@ import { type Clock, DiskError, type Timer, type Trace } from '../../base/world.
 import { AppendFailure, type AppendEntry } from '../../log/store.ts'
 import { noSequence, refuseFrom, settlePart } from './item.ts'
 import type { JournalQueue } from './journal-queue.ts'
-import { largeBytesMin, stuckRetryMs, unsyncedBytesMax, writeBytesMax, writeNowBytesMax } from './options.ts'
+import { stuckRetryMs, unsyncedBytesMax, writeBytesMax, writeNowBytesMax } from './options.ts'
 import { Partition, type PartitionAppend, type PartitionItem } from './partition.ts'
 
 export interface WriterWorld {
@@ -23,6 +23,7 @@ export interface WriterHost {
 
 export class Writer {
   readonly #world: WriterWorld
+  readonly #largeBytesMin: number
   readonly #host: WriterHost
   readonly #journal: JournalQueue
   /** Logs with something in their queue that can go on. */
@@ -33,8 +34,9 @@ export class Writer {
   #idle: (() => void)[] = []
   #retry: Timer | undefined
 
-  constructor(world: WriterWorld, host: WriterHost, journal: JournalQueue) {
+  constructor(world: WriterWorld, largeBytesMin: number, host: WriterHost, journal: JournalQueue) {
     this.#world = world
+    this.#largeBytesMin = largeBytesMin
     this.#host = host
     this.#journal = journal
   }
@@ -183,7 +185,7 @@ export class Writer {
       bytes += item.batch.length
       run.push(item)
     }
-    if (isLarge && bytes < largeBytesMin) run.length = 0
+    if (isLarge && bytes < this.#largeBytesMin) run.length = 0
     return run
   }
 
