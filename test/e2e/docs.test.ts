@@ -98,8 +98,8 @@ describe('operating.md lists what the command line has', () => {
 
 test('protocols.md names every exchange type and every argument of a queue', () => {
   const page = textOf('docs/protocols.md')
-  const types = [...textOf('src/broker/queues/exchange-types.ts').matchAll(/^ {2,4}\[?'([a-z-]+)',/gm)]
-  const args = [...textOf('src/broker/queues/queue-arguments.ts').matchAll(/'(x-[a-z-]+)'/g)]
+  const types = [...textOf('src/broker/queues/exchanges/exchange-types.ts').matchAll(/^ {2,4}\[?'([a-z-]+)',/gm)]
+  const args = [...textOf('src/broker/queues/desk/queue-arguments.ts').matchAll(/'(x-[a-z-]+)'/g)]
   expect(types.length).toBeGreaterThan(4)
   const missing = [...types, ...args].map(([, name]) => `\`${name}\``).filter((name) => !page.includes(name))
   expect([...new Set(missing)]).toEqual([])

@@ -86,7 +86,8 @@ const mayImportText: Readonly<Record<string, string>> = {
   log: 'base',
   engines: 'log and base',
   broker: 'log and base; engines come in as a Store, protocols call the door',
-  protocols: 'broker/door.ts, broker/queue-door.ts, broker/errors.ts, its own wire room, base and the files directly in protocols/',
+  protocols:
+    'broker/door.ts, broker/queue-door.ts, broker/errors.ts, its own wire room, base and the files directly in protocols/',
   server: 'everything below it, never cli',
   cli: 'server, wire, and of log batch.ts, records.ts and compression.ts',
   src: 'server and what it exports the types of',
