@@ -38,9 +38,12 @@ export class Partitions {
     await Promise.all(partitions.map((partition) => partition?.configure(topic.policy)))
   }
 
-  drop(topic: TopicId): void {
-    for (const partition of this.#byTopic.get(topic) ?? []) partition?.drop()
+  /** The topic is gone. Resolves when what was on its way to its logs is committed or refused. */
+  async drop(topic: TopicId): Promise<void> {
+    const dropped = this.#byTopic.get(topic) ?? []
     this.#byTopic.delete(topic)
+    for (const partition of dropped) partition?.drop()
+    await Promise.all(dropped.map((partition) => partition?.settled()))
   }
 
   /** After a clean end nothing has to be read again: what the producers of each partition wrote is kept. */

@@ -68,6 +68,24 @@ test('each topic of a request is judged on its own, as Kafka does', async () => 
   expect(session.listTopics().map((one) => one.name)).toEqual(['a.b', 'assigned', 'minus-one', 'plain'])
 })
 
+test('logs of a deleted topic go once what is on its way to them is decided', async () => {
+  const { session, store, world } = await bench()
+  await session.createTopics([topic('t')], false)
+  await session.produce({ topic: { name: 't' }, partition: 0, batch: testBatch(world.clock), acks: 1 })
+  const append = store.append.bind(store)
+  let commit = (): void => undefined
+  store.append = (entries) =>
+    entries[0].log.id === machineLogId ? append(entries) : new Promise((resolve) => (commit = resolve))
+  const produced = session.produce({ topic: { name: 't' }, partition: 0, batch: testBatch(world.clock), acks: 1 })
+  const deleted = session.deleteTopics([{ name: 't' }])
+  await turns()
+  expect([session.listTopics(), logsIn(store)]).toEqual([[], 1])
+  commit()
+  expect(isRefusal(await produced)).toBe(false)
+  await deleted
+  expect(logsIn(store)).toBe(0)
+})
+
 test('topic names are those of Kafka', () => {
   for (const name of ['a', 'A-b_c.9', 'x'.repeat(249), '...', '-'])
     expect([name, judgeTopicName(name)]).toEqual([name, undefined])

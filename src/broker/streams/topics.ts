@@ -340,7 +340,8 @@ export class Topics {
 
   async #removeLogs(topic: Topic): Promise<void> {
     const { store, partitions, snapshots, world } = this.#host
-    partitions.drop(topic.id)
+    // An append that is to several logs would be refused in all of them, if one were deleted under it.
+    await partitions.drop(topic.id)
     try {
       await store.delete(logsOf(topic.id, 0, topic.partitions))
       await snapshots.forget(topic.id, topic.partitions)
