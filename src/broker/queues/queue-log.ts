@@ -287,8 +287,9 @@ export class QueueLog implements TrimmedLog {
     for (const { sealed, level, earliestExpiryMs } of batches) {
       const entry = this.partition.entryFor(sealed.bytes, sealed.count, sealed.maxTimestampMs)
       entries.push(entry)
-      if (level === 0 && earliestExpiryMs === undefined) continue
-      isNoted = true
+      if (level > 0 || earliestExpiryMs !== undefined) isNoted = true
+      // Of the lowest level too: what was noted at these offsets of a refused append holds no more.
+      else if (this.#levelCount <= 1) continue
       this.ledger.note({ base: entry.expectedEnd, count: sealed.count, level, earliestExpiryMs })
     }
     return { entries, isNoted }

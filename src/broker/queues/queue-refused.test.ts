@@ -79,3 +79,20 @@ test('the bytes of a queue are counted again when what was taken is there again'
   await publishEach(queue, 6)
   expect(queue.messages).toBe(10)
 })
+
+test('priorities that were refused are not those of the messages that come in their places', async () => {
+  const stage = await QueueStage.open()
+  const topic = stage.topic.bind(stage)
+  stage.topic = (vhost, name) => ({ ...topic(vhost, name), isVolatile: true })
+  const queue = await stage.queue('q', { priorityMax: 9 })
+  stage.store.manual = true
+  queue.add(testMessage('refused', { priority: 9 }))
+  await turns()
+  stage.store.fail('full')
+  stage.store.manual = false
+  await turns()
+  await publish(queue, testMessage('low', { priority: 0 }), testMessage('middle', { priority: 3 }))
+  const consumer = consume(queue)
+  await turns()
+  expect(consumer.bodies).toEqual(['middle', 'low'])
+})
