@@ -35,6 +35,10 @@ export class LedgerChanges {
     this.hasMark = false
     this.#closed.clear()
     this.#counts?.clear()
+    this.forgetNotes()
+  }
+
+  forgetNotes(): void {
     this.#levels?.clear()
     this.#expiries?.clear()
   }

@@ -358,6 +358,11 @@ export class Ledger implements LedgerPart, LedgerSets {
     this.#notedWritten = this.state.notedEnd
   }
 
+  /** The batches that notes were told of are refused. */
+  forgetNotes(): void {
+    this.#changes.forgetNotes()
+  }
+
   /** What is pending is written, or never will be. */
   forgetChanges(): void {
     this.#changes.clear()

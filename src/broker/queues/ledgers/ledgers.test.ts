@@ -210,6 +210,34 @@ describe('a ledger', () => {
     expect((await start(one)).ledgers.open(idOf(0), 7, 1, false).floor).toBe(7)
   })
 
+  test('what is acknowledged while the machine log is read again stays so, whatever is refused meanwhile', async () => {
+    const one = { ...bench(), store: new StubStore() }
+    const { ledgers, machineLog } = await start(one)
+    const ledger = ledgers.open(idOf(0), 0, 3, false)
+    ledger.extend(5)
+    const offsets = drained(ledger)
+    await one.clock.turn()
+    one.store.manual = true
+    ledger.acknowledge(offsets[0])
+    await one.clock.turn()
+    one.store.fail('full')
+    one.store.manual = false
+    while (machineLog.ready) await Promise.resolve()
+    ledger.acknowledge(offsets[1])
+    ledger.note({ base: 5, count: 1, level: 2, earliestExpiryMs: 7 })
+    await expect(ledgers.append([])).rejects.toThrow('not ready')
+    await one.clock.turn()
+    await one.clock.turn()
+    expect([ledger.isClosed(0), ledger.isClosed(1), ledger.nextExpiryMs]).toEqual([false, true, undefined])
+    ledger.acquire(0)
+    ledger.extend(7)
+    ledger.note({ base: 6, count: 1, level: 1, earliestExpiryMs: undefined })
+    expect(ledger.peek()).toBe(6)
+    await one.clock.turn()
+    const again = (await start(one)).ledgers.open(idOf(0), 0, 3, false)
+    expect([again.isClosed(0), again.isClosed(1), again.nextExpiryMs]).toEqual([false, true, undefined])
+  })
+
   test('an orderly end knows how far was handed out; a kill says a step more', async () => {
     const one = bench()
     const first = await start(one)

@@ -6,7 +6,7 @@
 import { assert } from '../../../base/assert.ts'
 import type { World } from '../../../base/world.ts'
 import type { Machine, MachineLog, MachineRecord } from '../../../log/machine.ts'
-import type { AppendEntry, LogId } from '../../../log/store.ts'
+import { AppendFailure, type AppendEntry, type LogId } from '../../../log/store.ts'
 import { Ledger, type LedgerHost } from './ledger.ts'
 import { LedgerRecordWriter } from './ledger-record.ts'
 import { LedgerState } from './ledger-state.ts'
@@ -260,6 +260,11 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   }
 
   async appendClosing(alongside: readonly AppendEntry[], closings: readonly LedgerClosing[]): Promise<void> {
+    if (this.#machineLog?.ready === false) {
+      // What is acknowledged meanwhile stays noted for the time after; of batches that are refused here nothing does.
+      for (const ledger of this.#changed) ledger.forgetNotes()
+      throw new AppendFailure('closed', 'the machine log is not ready')
+    }
     for (const { ledger, offsets } of closings) {
       assert(ledger instanceof Ledger, 'a ledger of these')
       const closing = (ledger.closing ??= new OffsetSet())
