@@ -67,6 +67,9 @@ export class Reading {
   /** Where the last read ended and how large it was: one that goes on there is larger. */
   #readTo = -1
   #readBytes = windowBytesMin
+  /** A read found nothing in [from, to), and nothing will ever be there. */
+  #emptyFrom = 0
+  #emptyTo = 0
   /** After seek() said why a message is missing: the same holds for all below this offset. */
   missingBelow = 0
 
@@ -119,24 +122,27 @@ export class Reading {
       return 'retention'
     }
     assert(offset < log.committed, 'only what is committed is read')
+    if (offset >= this.#emptyFrom && offset < this.#emptyTo) {
+      this.missingBelow = this.#emptyTo
+      return 'gap'
+    }
     this.#readBytes = offset === this.#readTo ? Math.min(2 * this.#readBytes, windowBytesMax) : windowBytesMin
-    const batches = log.read(asOffset(offset), this.#readBytes, log.committed)
-    if (!(batches instanceof Promise)) return this.#took(offset, batches) ?? this.seek(offset)
-    return this.#wait(
-      batches.then((read) => {
-        // What is missing is found out again when asked again: from the log, in order.
-        this.#took(offset, read)
-      }),
-    )
+    const below = log.committed
+    const batches = log.read(asOffset(offset), this.#readBytes, below)
+    if (batches instanceof Promise) return this.#wait(batches.then((read) => this.#took(offset, read, below)))
+    this.#took(offset, batches, below)
+    return this.seek(offset)
   }
 
-  /** Keeps what was read; undefined unless nothing was. */
-  #took(offset: number, batches: Batches): Missing | undefined {
+  /** Keeps what was read, or that there was nothing. */
+  #took(offset: number, batches: Batches, below: number): void {
     this.#readTo = batches.next
     if (batches.bytes === 0) {
-      if (offset < this.#log.start) return undefined
-      this.missingBelow = this.#log.committed
-      return 'gap'
+      // Trimmed meanwhile: the log's start says so.
+      if (offset < this.#log.start) return
+      this.#emptyFrom = offset
+      this.#emptyTo = below
+      return
     }
     const window = new ReadingWindow(offset, batches)
     window.usedAt = this.#budget.use()
@@ -148,7 +154,6 @@ export class Reading {
     this.#windows.push(window)
     this.#current = window
     this.#budget.add(window, this)
-    return undefined
   }
 
   /** Lets one window go. */
