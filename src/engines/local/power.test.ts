@@ -35,5 +35,9 @@ test.each(['plain', 'rewriting', 'ahead'] as const)(
 
 /** Each found a fault of the engine that is mended. */
 const onceRed = [40_750, 60_954, 61_177, 61_386, 141_038, 180_095, 220_078]
+const onceRedAhead = [600_312]
 
-test('lives that once lost something lose nothing', () => lives('plain', onceRed))
+test('lives that once lost something lose nothing', async () => {
+  await lives('plain', onceRed)
+  await lives('ahead', onceRedAhead)
+})

@@ -97,7 +97,7 @@ export async function recoverChain(
   if (chain.segments.length === 0 || end > chain.next) chain.begin(end)
   for (const { sequence, part } of appends) {
     chain.dirtyAt(sequence)
-    if (partNext(part) > chain.next) applyAppend(chain, part, settings, nowMs)
+    if (partNext(part) > chain.next) applyAppend(chain, part, start, settings, nowMs)
   }
   // Only now: what the journal has below the start must still find its place.
   if (start > chain.next) chain.begin(start)
@@ -120,11 +120,13 @@ function foreignTo(appends: readonly JournalledAppend[], endAtMost = Infinity): 
 function applyAppend(
   chain: SegmentChain,
   part: Extract<Part, { kind: 'append' }>,
+  start: Offset,
   settings: LogSettings,
   nowMs: number,
 ): void {
   const { base, batch } = part
-  if (base < chain.next || (base > chain.next && part.isPromised)) {
+  // A hole below the start was trimmed: of the segments removed, a power cut may bring back the one before it.
+  if (base < chain.next || (base > Math.max(chain.next, start) && part.isPromised)) {
     const { active } = chain
     throw new CorruptLog(
       `${active.path}.log: damaged at position ${active.bytes}: ends at offset ${chain.next}, the journal goes on at ${base}`,
