@@ -3,8 +3,8 @@
 // Does not know: what is in batches.
 
 import { expect, test } from 'vitest'
-import { testWorld } from '../broker-world.contract.ts'
-import { offset, type Log } from '../../log/store.ts'
+import { testWorld, turns } from '../broker-world.contract.ts'
+import { AppendFailure, offset, type Log } from '../../log/store.ts'
 import { Reading, ReadingBudget } from './reading.ts'
 
 test.each([true, false])('a gap up to the end is found out by one read (takes a turn: %s)', async (isAsync) => {
@@ -29,4 +29,16 @@ test.each([true, false])('a gap up to the end is found out by one read (takes a 
   }
   expect([missing, reading.missingBelow, reads]).toEqual(['gap', 10, 1])
   expect([reading.seek(7), reads]).toEqual(['gap', 1])
+})
+
+test('a read that nobody waits for may fail', async () => {
+  const log = {
+    start: offset(0),
+    committed: offset(10),
+    read: () => Promise.reject(new AppendFailure('closed', 'deleted')),
+  }
+  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, 'q')
+  expect(reading.seek(4)).toBeInstanceOf(Promise)
+  await turns()
+  await expect(reading.seek(4)).rejects.toThrow('deleted')
 })

@@ -112,6 +112,8 @@ export class Reading {
     const pending = done.finally(() => {
       if (this.#pending === pending) this.#pending = undefined
     })
+    // Whoever only asked whether it is at hand does not wait, and need not hear that it cannot be read.
+    pending.catch(() => undefined)
     return (this.#pending = pending)
   }
 
