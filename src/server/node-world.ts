@@ -20,11 +20,27 @@ export function nodeWorld(options: NodeWorldOptions = {}): World {
 /** Longest delay Node's timers take; a longer one is waited for in pieces. */
 const delayMsMax = 2 ** 31 - 1
 
+/**
+ * What tasks of a turn put off to its end is done in the same turn, once: a batch that is appended is written, what is
+ * delivered is sent, without another look at the sockets between. Not more often: sockets wait meanwhile.
+ */
+const roundsMax = 2
+
 export function nodeClock(): Clock {
   // One immediate for all tasks of a turn: immediates run right after the poll phase, so a task sees everything that
   // the sockets of this phase delivered, which is what makes one write of many appends.
   let tasks: (() => void)[] = []
+  let isRunning = false
   const runTasks = (): void => {
+    isRunning = true
+    try {
+      for (let round = 0; round < roundsMax && tasks.length > 0; round++) runRound()
+    } finally {
+      isRunning = false
+      if (tasks.length > 0) setImmediate(runTasks)
+    }
+  }
+  const runRound = (): void => {
     const current = tasks
     tasks = []
     for (let at = 0; at < current.length; at++) {
@@ -42,7 +58,7 @@ export function nodeClock(): Clock {
     monotonicMs: () => performance.now(),
     after,
     endOfTurn: (task) => {
-      if (tasks.length === 0) setImmediate(runTasks)
+      if (tasks.length === 0 && !isRunning) setImmediate(runTasks)
       tasks.push(task)
     },
   }
