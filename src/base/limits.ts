@@ -16,7 +16,7 @@ export const batchInflateBytesMax = 64 * MiB
 /** Reading of a connection pauses while this many of its own bytes wait for their commit. */
 export const publishInflightBytesMax = 16 * MiB
 /** Buffers of frames that are kept for the frames to come, all connections of a listener together. */
-export const frameSpareBytesMax = 16 * MiB
+export const frameSpareBytesMax = 8 * MiB
 /** Reading of a connection pauses while this many response bytes are unsent. */
 export const unsentBytesMax = 32 * MiB
 /** Requests of one connection that may be under way; more stay in the socket. */

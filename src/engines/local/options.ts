@@ -84,7 +84,7 @@ export const loadedIndexesMax = 256
 /** Where readers will go on, remembered per segment. */
 export const hintsMax = 64
 /** What tails let go is kept for the batches to come, up to this much. */
-export const spareBytesMax = 32 * MiB
+export const spareBytesMax = 8 * MiB
 /** For logs that recovery completes before somebody opens them with settings of their own (Kafka's defaults). */
 export const defaultSegmentBytesMax = 1024 * MiB
 export const defaultIndexIntervalBytes = 4 * KiB
