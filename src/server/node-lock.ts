@@ -73,7 +73,22 @@ function isAlive(holder: string): boolean {
   const pid = Number(holder.split(' ')[0])
   if (!Number.isInteger(pid) || pid <= 0) return false
   if (!fs.existsSync('/proc/self/stat')) return answersSignals(pid)
-  return identity(pid) === holder
+  return identity(pid) === holder && !isOver(pid)
+}
+
+/**
+ * Killed, and only waiting for its parent to look: where the first process of a container never does, that lasts for
+ * ever. A thread of it that is still inside the kernel may be writing, so all of them must be gone.
+ */
+function isOver(pid: number): boolean {
+  const stat = readOr(`/proc/${pid}/stat`) ?? ''
+  const state = stat.slice(stat.lastIndexOf(')') + 2)[0]
+  if (state !== 'Z' && state !== 'X') return false
+  try {
+    return fs.readdirSync(`/proc/${pid}/task`).length <= 1
+  } catch {
+    return true
+  }
 }
 
 function answersSignals(pid: number): boolean {
