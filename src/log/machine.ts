@@ -122,11 +122,16 @@ export class MachineLog {
     return this.appendAll([{ machine, records }], alongside)
   }
 
+  /** As append(); the records outlive the process from the end of this turn on (AppendEntry.isUrgent). */
+  appendUrgently(machine: Machine, records: readonly MachineRecord[]): Promise<void> {
+    return this.appendAll([{ machine, records }], [], true)
+  }
+
   /** As append(), for several machines at once. Without any record it is an append of the other logs alone. */
-  appendAll(decisions: readonly Decision[], alongside: readonly AppendEntry[] = []): Promise<void> {
+  appendAll(decisions: readonly Decision[], alongside: readonly AppendEntry[] = [], isUrgent = false): Promise<void> {
     if (this.state !== 'ready') return Promise.reject(new AppendFailure('closed', 'the machine log is not ready'))
     if (decisions.every(({ records }) => records.length === 0)) return this.store.append(alongside)
-    const entry = this.entryOf(decisions)
+    const entry = isUrgent ? { ...this.entryOf(decisions), isUrgent } : this.entryOf(decisions)
     const appended = (this.lastAppend = this.store.append(alongside.length === 0 ? [entry] : [entry, ...alongside]))
     for (const { machine, records } of decisions) {
       if (machine.appliesItself === true) continue

@@ -74,6 +74,11 @@ export interface AppendEntry {
   readonly epoch: number
   /** The base offset this batch gets; must equal log.end at the call. */
   readonly expectedEnd: Offset
+  /**
+   * Must outlive the process from the end of this turn on, whatever else is being synced then; outliving the power takes
+   * as long as for others.
+   */
+  readonly isUrgent?: boolean
 }
 
 /** Whole stored batches, contiguous in storage order. Buffers are shared: read-only for everyone. */

@@ -96,7 +96,7 @@ export class JournalQueue {
     let bytes = 0
     for (const append of this.#appends) {
       bytes += append.bytes
-      if (bytes >= this.#earlyBytesMin) return true
+      if (append.isUrgent || bytes >= this.#earlyBytesMin) return true
     }
     return false
   }

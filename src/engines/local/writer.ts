@@ -51,6 +51,7 @@ export class Writer {
         order,
         items: [],
         isJournalled,
+        isUrgent: entries.some((entry) => entry.isUrgent === true),
         bytes: 0,
         left: entries.length,
         resolve,

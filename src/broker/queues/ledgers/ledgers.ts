@@ -226,7 +226,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     }
     this.#writer.reset()
     ledger.writeMark(this.#writer)
-    machineLog.append(this, [{ key: ledger.key, value: this.#writer.slice(0, this.#writer.at) }]).catch(() => undefined)
+    machineLog
+      .appendUrgently(this, [{ key: ledger.key, value: this.#writer.slice(0, this.#writer.at) }])
+      .catch(() => undefined)
   }
 
   closed(reason: ClosedReason, count: number): void {
