@@ -60,3 +60,21 @@ export interface QueuePolicy {
   /** Streams only: retention. */
   readonly maxAgeMs: number | undefined
 }
+
+/** Of a queue without arguments and policies. */
+export const plainPolicy: QueuePolicy = {
+  type: 'classic',
+  messageTtlMs: undefined,
+  expiresMs: undefined,
+  lengthMax: undefined,
+  lengthBytesMax: undefined,
+  overflow: 'drop-head',
+  deadLetterExchange: undefined,
+  deadLetterRoutingKey: undefined,
+  priorityMax: 0,
+  priorityDefault: 0,
+  singleActiveConsumer: false,
+  deliveryLimit: undefined,
+  consumerTimeoutMs: undefined,
+  maxAgeMs: undefined,
+}

@@ -14,28 +14,11 @@ import { logSettingsOf } from '../settings/topic-policy.ts'
 import { Partitions } from '../streams/partitions.ts'
 import { ProducerSnapshots } from '../streams/producer-snapshots.ts'
 import { StubStore } from '../stub-store.contract.ts'
-import type { QueuePolicy } from './facts.ts'
+import { plainPolicy, type QueuePolicy } from './facts.ts'
 import { Ledgers } from './ledgers/ledgers.ts'
 import type { DeadLettering, NewMessage, QueueConsumer, StoredMessage } from './parts.ts'
 import { Queue } from './queue.ts'
 import { Queues, type AnyQueue } from './queues.ts'
-
-export const plainPolicy: QueuePolicy = {
-  type: 'classic',
-  messageTtlMs: undefined,
-  expiresMs: undefined,
-  lengthMax: undefined,
-  lengthBytesMax: undefined,
-  overflow: 'drop-head',
-  deadLetterExchange: undefined,
-  deadLetterRoutingKey: undefined,
-  priorityMax: 0,
-  priorityDefault: 0,
-  singleActiveConsumer: false,
-  deliveryLimit: undefined,
-  consumerTimeoutMs: undefined,
-  maxAgeMs: undefined,
-}
 
 export interface Letter {
   readonly queue: string

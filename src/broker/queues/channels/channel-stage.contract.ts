@@ -9,7 +9,7 @@ import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { CancelReason, Channel, ChannelSink, Delivery, Publication, Receipt } from '../../queue-door.ts'
 import { openChannel } from './channel.ts'
 import { channelLimits, type ChannelHost, type ChannelIdentity, type ChannelLimits } from './channel-host.ts'
-import type { QueuePolicy } from '../facts.ts'
+import { plainPolicy, type QueuePolicy } from '../facts.ts'
 import type {
   ClosedReason,
   LedgerClosing,
@@ -24,23 +24,6 @@ import type {
 } from '../parts.ts'
 import { BatchReceipt } from '../receipt.ts'
 import { ReplyDesk } from './reply-to.ts'
-
-const plainPolicy: QueuePolicy = {
-  type: 'classic',
-  messageTtlMs: undefined,
-  expiresMs: undefined,
-  lengthMax: undefined,
-  lengthBytesMax: undefined,
-  overflow: 'drop-head',
-  deadLetterExchange: undefined,
-  deadLetterRoutingKey: undefined,
-  priorityMax: 0,
-  priorityDefault: 0,
-  singleActiveConsumer: false,
-  deliveryLimit: undefined,
-  consumerTimeoutMs: undefined,
-  maxAgeMs: undefined,
-}
 
 export interface StageMessage {
   readonly offset: number

@@ -11,7 +11,7 @@ import type { Receipt } from '../../queue-door.ts'
 import type { Partition } from '../../streams/partition.ts'
 import { delayOfWaiting, waitingProperties } from './delay-header.ts'
 import { DelayIndex } from './delay-index.ts'
-import type { QueuePolicy } from '../facts.ts'
+import { plainPolicy } from '../facts.ts'
 import type { ClosedReason, Destinations, LedgerClosing, NewMessage, QueuePart, StoredMessage } from '../parts.ts'
 import { QueueLog, type QueueTools } from '../queue-log.ts'
 import { storedReceipt } from '../receipt.ts'
@@ -29,28 +29,12 @@ export interface BucketFacts {
 /** Messages looked at for their time before others have their turn. */
 const indexedPerTurn = 512
 
-const noPolicy: QueuePolicy = {
-  type: 'classic',
-  messageTtlMs: undefined,
-  expiresMs: undefined,
-  lengthMax: undefined,
-  lengthBytesMax: undefined,
-  overflow: 'drop-head',
-  deadLetterExchange: undefined,
-  deadLetterRoutingKey: undefined,
-  priorityMax: 0,
-  priorityDefault: 0,
-  singleActiveConsumer: false,
-  deliveryLimit: undefined,
-  consumerTimeoutMs: undefined,
-  maxAgeMs: undefined,
-}
 const nothing = Buffer.alloc(0)
 
 export class DelayBucket implements QueuePart {
   readonly facts: BucketFacts
   readonly topic: Topic
-  readonly policy = noPolicy
+  readonly policy = plainPolicy
   readonly unacknowledged = 0
   readonly consumers = 0
   /** What a route to it answers. */

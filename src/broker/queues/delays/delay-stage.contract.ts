@@ -17,7 +17,7 @@ import { Delays } from './delays.ts'
 import { ExchangeDesk } from '../exchanges/exchange-desk.ts'
 import { Ledgers } from '../ledgers/ledgers.ts'
 import type { NewMessage, QueuesPart, StoredMessage } from '../parts.ts'
-import { plainPolicy } from '../queue-stage.contract.ts'
+import { plainPolicy } from '../facts.ts'
 import { Queues } from '../queues.ts'
 import { Topology } from '../exchanges/topology.ts'
 

@@ -9,7 +9,8 @@ import { LedgerLevels } from './ledger-levels.ts'
 import { LedgerState } from './ledger-state.ts'
 import { Ledger } from './ledger.ts'
 import { Ledgers } from './ledgers.ts'
-import { ledgerStep, LedgerStage, type LedgerStep } from './ledgers-stage.contract.ts'
+import { ledgerStep, type LedgerStep } from './ledger-steps.contract.ts'
+import { LedgerStage } from './ledgers-stage.contract.ts'
 
 async function play(steps: readonly LedgerStep[]): Promise<void> {
   const one = new LedgerStage()

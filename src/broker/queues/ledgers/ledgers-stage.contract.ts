@@ -3,7 +3,6 @@
 // Promises: after each step the ledgers say what the model says, or an expectation throws.
 // Does not know: queues; messages are offsets with a level and perhaps an expiration. Which steps come is the test's.
 
-import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { World } from '../../../base/world.ts'
 import { forEachBatch, batchHeadBytes } from '../../../log/batch.ts'
@@ -11,6 +10,8 @@ import { MachineLog, machineLogId, type MachineRecord } from '../../../log/machi
 import { encodeBatch, RecordCursor } from '../../../log/records.ts'
 import { logId, offset, type AppendEntry, type Log, type LogId, type TopicId } from '../../../log/store.ts'
 import { StubStore } from '../../stub-store.contract.ts'
+import { emptyFlight, LedgerModel, type Flight } from './ledger-model.contract.ts'
+import type { LedgerStep } from './ledger-steps.contract.ts'
 import { Ledgers } from './ledgers.ts'
 import type { LedgerId, LedgerPart } from '../parts.ts'
 
@@ -27,130 +28,10 @@ const logIdOf = (which: number): LogId => logId('BBBBBBBBBBBBBBBBBBBBBA' as Topi
 const idOf = (which: number): LedgerId => ({ log: logIdOf(which), number: 0 })
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-export type LedgerStep =
-  | { readonly does: 'publish'; readonly which: number; readonly levels: readonly number[]; readonly ttl: number }
-  | {
-      readonly does: 'take' | 'takeAny' | 'ack' | 'giveBack' | 'close' | 'deadLetter' | 'ackDuringFailure'
-      readonly which: number
-      readonly pick: number
-      readonly many: number
-    }
-  | { readonly does: 'purge' | 'trim'; readonly which: number; readonly pick: number }
-  | { readonly does: 'commit'; readonly many: number }
-  | { readonly does: 'expire'; readonly ms: number }
-  | {
-      readonly does: 'turn' | 'fail' | 'kill' | 'crash' | 'stop' | 'append' | 'walk' | 'release' | 'rewrite'
-    }
-
-const which = fc.nat({ max: 1 })
-export const ledgerStep: fc.Arbitrary<LedgerStep> = fc.oneof(
-  {
-    weight: 6,
-    arbitrary: fc.record({
-      does: fc.constant('publish' as const),
-      which,
-      levels: fc.array(fc.nat({ max: 3 }), { minLength: 1, maxLength: 8 }),
-      ttl: fc.constantFrom(0, 0, 5, 40, 300),
-    }),
-  },
-  {
-    weight: 18,
-    arbitrary: fc.record({
-      does: fc.constantFrom(
-        'take' as const,
-        'take',
-        'takeAny',
-        'ack',
-        'ack',
-        'giveBack',
-        'close',
-        'deadLetter',
-        'ackDuringFailure',
-      ),
-      which,
-      pick: fc.nat({ max: 30 }),
-      many: fc.integer({ min: 1, max: 6 }),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ does: fc.constantFrom('purge' as const, 'trim'), which, pick: fc.nat({ max: 60 }) }),
-  },
-  { weight: 9, arbitrary: fc.record({ does: fc.constant('commit' as const), many: fc.integer({ min: 1, max: 8 }) }) },
-  { weight: 2, arbitrary: fc.record({ does: fc.constant('expire' as const), ms: fc.nat({ max: 60 }) }) },
-  {
-    weight: 11,
-    arbitrary: fc.record({
-      does: fc.constantFrom(
-        'turn' as const,
-        'turn',
-        'turn',
-        'append',
-        'walk',
-        'walk',
-        'walk',
-        'fail',
-        'kill',
-        'crash',
-        'stop',
-        'release',
-        'rewrite',
-        'rewrite',
-      ),
-    }),
-  },
-)
-
-/** What is believed of one ledger. */
-class Model {
-  end = 0
-  readonly levels = new Map<number, number>()
-  readonly expiries = new Map<number, number>()
-  closed = new Set<number>()
-  readonly acquired = new Set<number>()
-  /** Acquired, and closed by an append under way. */
-  readonly closing = new Set<number>()
-  handedOut = new Set<number>()
-  readonly counts = new Map<number, number>()
-  /** Closed and counted since the last append. */
-  fresh = new Set<number>()
-  freshCounts = new Map<number, number>()
-  durable = new Set<number>()
-  durableCounts = new Map<number, number>()
-  /** Written by a snapshot before their own record: nobody promised it, but they may be there after a failure. */
-  readonly maybe = new Set<number>()
-  readonly maybeCounts = new Map<number, number>()
-
-  ready(): number[] {
-    const offsets: number[] = []
-    for (let at = 0; at < this.end; at++) if (!this.closed.has(at) && !this.acquired.has(at)) offsets.push(at)
-    return offsets
-  }
-
-  close(at: number): void {
-    this.acquired.delete(at)
-    this.closed.add(at)
-    this.fresh.add(at)
-    // Of what is closed no count is kept: should it be ready again, the log's word counts.
-    this.counts.delete(at)
-    this.freshCounts.delete(at)
-  }
-}
-
-/** What one append to the store carries. */
-interface Flight {
-  readonly closed: readonly (readonly number[])[]
-  readonly counts: readonly (readonly (readonly [number, number])[])[]
-  readonly closing: { readonly which: number; readonly offsets: readonly number[] } | undefined
-  readonly end: { readonly which: number; readonly end: number } | undefined
-}
-
-const emptyFlight: Flight = { closed: [[], []], counts: [[], []], closing: undefined, end: undefined }
-
 export class LedgerStage {
   nowMs = 1_000_000
   readonly store = new StubStore()
-  readonly models = [new Model(), new Model()]
+  readonly models = [new LedgerModel(), new LedgerModel()]
   ledgers!: Ledgers
   parts: LedgerPart[] = []
   #machineLog!: MachineLog
