@@ -113,7 +113,6 @@ export async function onBroker<T>(address: string, run: (queues: Queues) => Prom
     return await run({
       declare: async (queue, args) => void (await channel.assertQueue(queue, { durable: true, arguments: args })),
       drop: async (queue) => void (await channel.deleteQueue(queue)),
-      count: async (queue) => (await channel.checkQueue(queue)).messageCount,
     })
   } finally {
     await connection.close().catch(() => {})
@@ -123,5 +122,4 @@ export async function onBroker<T>(address: string, run: (queues: Queues) => Prom
 export interface Queues {
   declare(queue: string, args: Readonly<Record<string, string | number>>): Promise<void>
   drop(queue: string): Promise<void>
-  count(queue: string): Promise<number>
 }

@@ -3,7 +3,7 @@
 // Does not know: what is measured; where the peer's program comes from.
 
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { must } from '../compat/process.ts'
@@ -75,13 +75,21 @@ export async function startOursOverAmqp(durability: Durability): Promise<Side> {
   }
 }
 
-/** Whether a process is still there and no zombie's name only. */
+/** Whether a process is still there and not a zombie, which a signal of 0 would reach too. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z'
   } catch {
     return false
+  }
+}
+
+async function gone(pid: number): Promise<void> {
+  const deadline = performance.now() + START_LIMIT_MS
+  while (isAlive(pid)) {
+    if (performance.now() > deadline) throw new Error(`process ${pid} did not end within ${START_LIMIT_MS} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }
 
@@ -127,7 +135,7 @@ export async function startRabbit(program: string): Promise<Side> {
     resume: () => signal('SIGCONT'),
     restart: async () => {
       signal('SIGKILL')
-      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 10))
+      await gone(pid)
       ;[pid, startMs] = await begin()
       return startMs
     },
