@@ -1,30 +1,21 @@
-# The named checks of the confluent-kafka suite: a registry, the clients they use, one JSON line an outcome.
+# The named checks of the confluent-kafka suite: the clients they use, and how a check is bounded whose client is in C.
 # Promises: a check that raises or takes longer than its limit is a failure and the next one runs.
 # Does not know: what is checked.
 
-import json
 import os
-import sys
 import threading
 import time
 import traceback
 import uuid
 
+import python_checks
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-
-ADDRESS = sys.argv[1]
-TAG = sys.argv[2]
-LEFT_OUT = set(json.loads(sys.argv[3]))
-CHECKS = []
+from python_checks import ADDRESS, CHECKS, LEFT_OUT, ONLY, TAG, equal, say  # noqa: F401
 
 
 def check(name, limit=60):
-    def register(function):
-        CHECKS.append((name, limit, function))
-        return function
-
-    return register
+    return python_checks.check(name, limit)
 
 
 def name(kind):
@@ -126,30 +117,14 @@ def read_all(where, count, **config):
         client.close()
 
 
-def equal(actual, expected, what):
-    if actual != expected:
-        raise AssertionError(f"{what}: expected {str(expected)[:150]}, got {str(actual)[:150]}")
-
-
 def until(what, ask, limit=20):
-    deadline = time.monotonic() + limit
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {limit} s")
-        time.sleep(0.05)
+    return python_checks.until(what, ask, limit)
 
 
-def say(outcome):
-    sys.stdout.write(json.dumps(outcome) + "\n")
-    sys.stdout.flush()
-
-
-def main(only):
+def main():
+    # Each in a thread: no signal ends what waits inside librdkafka.
     for title, limit, function in CHECKS:
-        if title in LEFT_OUT or (only is not None and not only.search(title)):
+        if title in LEFT_OUT or (ONLY is not None and not ONLY.search(title)):
             continue
         box = {}
 

@@ -2,12 +2,9 @@
 # Promises: ends when the last check has.
 # Does not know: the allow-list.
 
-import re
-import sys
-
 import harness
 import streams  # noqa: F401
 import members  # noqa: F401
 import administer  # noqa: F401
 
-harness.main(re.compile(sys.argv[4]) if len(sys.argv) > 4 else None)
+harness.main()

@@ -15,6 +15,7 @@ export const suite: Suite = {
   limitMinutes: 6,
   run: async (context) => {
     const python = await pythonWith(context.cacheDir, 'confluent', REQUIREMENTS)
-    return pythonChecks(context, { python, program: fileURLToPath(new URL('main.py', import.meta.url)) })
+    const env = { PYTHONPATH: fileURLToPath(new URL('..', import.meta.url)) }
+    return pythonChecks(context, { python, program: fileURLToPath(new URL('main.py', import.meta.url)), env })
   },
 }
