@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BufferPool } from '../base/buffer-pool.ts'
 import { batchCrcHolds, batchHeadBytes, hasUnknownAttributes, isOwnBatch, readBatchHead } from './batch.ts'
-import { BatchBuilder, ownBatchBytesMax, putVarint, varintBytes } from './batch-builder.ts'
+import { BatchBuilder, ownBatchBytesMax } from './batch-builder.ts'
 import { encodeRecords, RecordCursor } from './records.ts'
 
 const noHeaders = [Buffer.of(0)]
@@ -92,11 +92,5 @@ describe('the batch builder', () => {
     pool.giveBack(first.buffer)
     builder.add(1, null, [], 0, noHeaders)
     expect(builder.seal().buffer.buffer).toBe(first.buffer.buffer)
-  })
-
-  test.each([0, 1, 63, 64, 8191, 8192, 1_048_575, 1_048_576, 2 ** 31, 2 ** 45])('a varint of %d', (value) => {
-    const target = Buffer.alloc(12)
-    const end = putVarint(target, 1, value)
-    expect(end - 1).toBe(varintBytes(value))
   })
 })

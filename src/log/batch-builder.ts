@@ -5,13 +5,12 @@
 import { assert } from '../base/assert.ts'
 import type { BufferPool } from '../base/buffer-pool.ts'
 import { KiB } from '../base/limits.ts'
-import { batchHeadBytes, batchLengthOverhead, ownBatchBit, sealBatch, writeInt64 } from './batch.ts'
+import { batchHeadBytes, ownBatchBit, sealBatch, writeBatchHead } from './batch.ts'
+import { putBytes, putVarint, varintBytes } from './record-fields.ts'
 
 /** A batch is closed before it would pass this many bytes; one larger record is a batch of its own. */
 export const ownBatchBytesMax = 256 * KiB
 const firstBytes = 8 * KiB
-/** Up to here copying byte by byte is cheaper than a call into native code (measured). */
-const copyInlineMax = 48
 
 /** A batch ready to be appended. Its buffer goes back to the pool once nobody reads it any more. */
 export interface SealedBatch {
@@ -106,17 +105,13 @@ export class BatchBuilder {
     const buffer = this.#buffer
     assert(buffer !== undefined && this.#count > 0, 'a batch holds records')
     const batch = buffer.subarray(0, this.#at)
-    writeInt64(batch, 0, 0)
-    batch.writeInt32BE(batch.length - batchLengthOverhead, 8)
-    batch.writeInt32BE(0, 12)
-    batch[16] = 2
-    batch.writeInt16BE(ownBatchBit, 21)
-    batch.writeInt32BE(this.#count - 1, 23)
-    writeInt64(batch, this.#baseTimestampMs, 27)
-    writeInt64(batch, this.#maxTimestampMs, 35)
-    // No producer: id (8), epoch (2) and first sequence (4) are all -1.
-    batch.fill(0xff, 43, 57)
-    batch.writeInt32BE(this.#count, 57)
+    writeBatchHead(batch, {
+      attributes: ownBatchBit,
+      lastOffsetDelta: this.#count - 1,
+      baseTimestampMs: this.#baseTimestampMs,
+      maxTimestampMs: this.#maxTimestampMs,
+      count: this.#count,
+    })
     sealBatch(batch)
     const sealed = {
       bytes: batch,
@@ -134,41 +129,4 @@ export class BatchBuilder {
   giveBack(sealed: SealedBatch): void {
     this.#pool.giveBack(sealed.buffer)
   }
-}
-
-/** Bytes of a number ≥ 0 (below 2^53) as a zigzag varint. */
-export function varintBytes(value: number): number {
-  if (value < 64) return 1
-  if (value < 8192) return 2
-  if (value < 1_048_576) return 3
-  let bytes = 3
-  let rest = value / 1_048_576
-  while (rest >= 1) {
-    rest /= 128
-    bytes++
-  }
-  return bytes
-}
-
-/** Writes a number ≥ 0 as a zigzag varint; returns where it ends. */
-export function putVarint(target: Uint8Array, at: number, value: number): number {
-  assert(value >= 0, 'lengths and deltas of ours are not negative')
-  if (value < 64) {
-    target[at] = value << 1
-    return at + 1
-  }
-  let rest = value * 2
-  while (rest >= 128) {
-    target[at++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  target[at++] = rest
-  return at
-}
-
-function putBytes(target: Buffer, at: number, bytes: Uint8Array): number {
-  const { length } = bytes
-  if (length > copyInlineMax) target.set(bytes, at)
-  else for (let index = 0; index < length; index++) target[at + index] = bytes[index]
-  return at + length
 }

@@ -141,9 +141,8 @@ export interface NewBatch {
   readonly baseSequence?: number
 }
 
-/** One batch of a head and its (already compressed) records section, sealed, at base offset 0. */
-export function assembleBatch(head: NewBatch, records: Uint8Array): Buffer {
-  const batch = Buffer.allocUnsafe(batchHeadBytes + records.length)
+/** Writes the head of the batch that fills the buffer, at base offset 0; its CRC is sealBatch()'s. */
+export function writeBatchHead(batch: Buffer, head: NewBatch): void {
   patchBatch(batch, 0, 0)
   batch.writeInt32BE(batch.length - batchLengthOverhead, 8)
   batch.writeInt8(2, 16)
@@ -155,6 +154,12 @@ export function assembleBatch(head: NewBatch, records: Uint8Array): Buffer {
   batch.writeInt16BE(head.producerEpoch ?? -1, 51)
   batch.writeInt32BE(head.baseSequence ?? noSequence, 53)
   batch.writeInt32BE(head.count, 57)
+}
+
+/** One batch of a head and its (already compressed) records section, sealed, at base offset 0. */
+export function assembleBatch(head: NewBatch, records: Uint8Array): Buffer {
+  const batch = Buffer.allocUnsafe(batchHeadBytes + records.length)
+  writeBatchHead(batch, head)
   batch.set(records, batchHeadBytes)
   sealBatch(batch)
   return batch

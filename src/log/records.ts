@@ -6,6 +6,7 @@
 // varint length (-1 null) and bytes, header count varint, each header a varint-long name and value.
 
 import { assembleBatch } from './batch.ts'
+import { putBytes, putVarint, varintBytes } from './record-fields.ts'
 
 /** A records section that contradicts itself or its batch's head. */
 export class MalformedRecords extends Error {
@@ -115,33 +116,11 @@ export class RecordCursor {
   }
 }
 
-const varintBytes = (value: number): number => {
-  let rest = value < 0 ? -2 * value - 1 : 2 * value
-  let bytes = 1
-  while (rest >= 128) {
-    rest = Math.floor(rest / 128)
-    bytes++
-  }
-  return bytes
-}
-
-function putVarint(target: Buffer, at: number, value: number): number {
-  let rest = value < 0 ? -2 * value - 1 : 2 * value
-  while (rest >= 128) {
-    target[at++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  target[at++] = rest
-  return at
-}
-
 const fieldBytes = (field: Uint8Array | null): number => (field === null ? 1 : varintBytes(field.length) + field.length)
 
 function putField(target: Buffer, at: number, field: Uint8Array | null): number {
   if (field === null) return putVarint(target, at, -1)
-  at = putVarint(target, at, field.length)
-  target.set(field, at)
-  return at + field.length
+  return putBytes(target, putVarint(target, at, field.length), field)
 }
 
 interface EncodedHeader {

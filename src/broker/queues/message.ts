@@ -6,7 +6,8 @@
 import { assert } from '../../base/assert.ts'
 import type { Field } from '../../base/fields.ts'
 import { PropertyScan } from '../../base/property-scan.ts'
-import { putVarint, varintBytes, type BatchBuilder } from '../../log/batch-builder.ts'
+import type { BatchBuilder } from '../../log/batch-builder.ts'
+import { putVarint, varintBytes } from '../../log/record-fields.ts'
 import type { NewMessage, QueuePart, StoredMessage } from './parts.ts'
 
 /** The one header of a record that is ours: names, flags and properties of the message. */
