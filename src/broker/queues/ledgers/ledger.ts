@@ -28,7 +28,7 @@ export interface LedgerFacts {
 
 /** Who writes what ledgers have to write. */
 export interface LedgerHost {
-  /** There is something to be written at the end of this turn. */
+  /** There is something to be written at the next flush. */
   changed(ledger: Ledger): void
   /** The mark has to be on its way to the disk before what is handed out now reaches a consumer. */
   markRaised(ledger: Ledger): void
@@ -48,7 +48,7 @@ export class Ledger implements LedgerPart, LedgerSets {
   onReplayed: (() => void) | undefined
   /** Acquired offsets that appends under way close. */
   closing: OffsetSet | undefined
-  /** It is among those that ledgers.ts writes at the end of this turn. */
+  /** It is among those that ledgers.ts writes at its next flush. */
   isListed = false
   readonly acquiredSet = new OffsetSet()
   readonly #host: LedgerHost

@@ -1,4 +1,4 @@
-// All ledgers of a broker: opened, written once a turn for all of them together, replayed at start.
+// All ledgers of a broker: opened, written every few milliseconds for all of them together, replayed at start.
 // Promises: what is closed together with an append is closed with it or not at all; a replay asks no order of records;
 // a ledger that nobody opened costs little more than its name.
 // Does not know: queues, what messages hold; it sees offsets and the logs they are in by name.
@@ -30,14 +30,16 @@ const closedCounters: Readonly<Record<ClosedReason, string>> = {
   control: 'ledger.closed.control',
 }
 
+const keyWriter = new LedgerRecordWriter()
+
 /** The stored name of a ledger: the topic's id, and partition and number as varints. */
 function keyOf({ log, number }: LedgerId): Buffer {
   assert(log.length > topicIdChars && log[topicIdChars] === '-', 'a log id is a topic id and a partition')
-  const writer = new LedgerRecordWriter()
-  writer.bytes(Buffer.from(log.slice(0, topicIdChars), 'base64url'))
-  writer.number(Number(log.slice(topicIdChars + 1)))
-  writer.number(number)
-  return Buffer.from(writer.slice(0, writer.at))
+  keyWriter.reset()
+  keyWriter.bytes(Buffer.from(log.slice(0, topicIdChars), 'base64url'))
+  keyWriter.number(Number(log.slice(topicIdChars + 1)))
+  keyWriter.number(number)
+  return Buffer.from(keyWriter.slice(0, keyWriter.at))
 }
 
 /** What appends of one turn carry of one ledger. */
@@ -59,7 +61,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   readonly #open = new Map<string, Ledger>()
   /** Being forgotten: what is done to them is written only if that is refused. */
   readonly #leaving = new Map<string, Ledger>()
-  /** Those that have something to write at the end of this turn. */
+  /** Those that have something to write at the next flush. */
   #changed: Ledger[] = []
   #isScheduled = false
   #flushedAtMs = -Infinity
