@@ -32,6 +32,7 @@ const stream = { 'x-queue-type': 'stream' }
 const list: Field = { type: 'array', value: [fieldOf(1), fieldOf('a')] }
 const inner: Field = { type: 'table', value: table({ k: 1 }) }
 
+const noDelayedRetry = '"there is no delayed retry: what comes back is ready at once"'
 const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-expires': 0 }, '{value_zero,0}'],
   [{ 'x-expires': -1 }, '{value_negative,-1}'],
@@ -68,6 +69,11 @@ const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-dead-letter-strategy': 'foo', ...quorum }, 'invalid_dlx_strategy'],
   [{ 'x-consumer-timeout': -1, ...quorum }, '{value_negative,-1}'],
   [{ 'x-quorum-initial-group-size': 0, ...quorum }, '{value_zero,0}'],
+  [{ 'x-delivery-limit': 'a', ...quorum }, '"expected integer, got longstr"'],
+  [{ 'x-delayed-retry-type': 'all', ...quorum }, noDelayedRetry],
+  [{ 'x-delayed-retry-type': 3, ...quorum }, noDelayedRetry],
+  [{ 'x-delayed-retry-min': 1000, ...quorum }, noDelayedRetry],
+  [{ 'x-delayed-retry-max': 1000, ...quorum }, noDelayedRetry],
   [{ 'x-max-age': '1x', ...stream }, 'invalid_max_age'],
   [{ 'x-max-age': 'h', ...stream }, 'invalid_max_age'],
   [{ 'x-max-age': '0s', ...stream }, 'invalid_max_age'],
@@ -111,7 +117,7 @@ const taken: readonly Said[] = [
   { 'x-member-placement-tag': 'a' },
   { 'x-message-ttl': 0 },
   { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'k' },
-  { 'x-delivery-limit': 'a', ...quorum },
+  { 'x-delayed-retry-type': 'disabled', ...quorum },
   { 'x-delivery-limit': -5, ...quorum },
   { 'x-overflow': 'reject-publish-dlx', ...quorum },
   { 'x-max-age': '1Y', ...stream },
@@ -243,7 +249,6 @@ const compiled: readonly (readonly [Said, PolicyDefinition, object])[] = [
   [quorum, {}, { type: 'quorum', deliveryLimit: 20, priorityMax: 31, priorityDefault: 4 }],
   [{ 'x-delivery-limit': -1, ...quorum }, {}, { deliveryLimit: undefined }],
   [{ 'x-delivery-limit': 0, ...quorum }, {}, { deliveryLimit: 0 }],
-  [{ 'x-delivery-limit': 'a', ...quorum }, {}, { deliveryLimit: 20 }],
   [{ 'x-delivery-limit': 5, ...quorum }, { 'delivery-limit': 3 }, { deliveryLimit: 3 }],
   [{ 'x-delivery-limit': -1, ...quorum }, { 'delivery-limit': 3 }, { deliveryLimit: 3 }],
   [{ 'x-consumer-timeout': 9, ...quorum }, { 'consumer-timeout': 4 }, { consumerTimeoutMs: 4 }],

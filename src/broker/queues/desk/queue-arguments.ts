@@ -1,5 +1,6 @@
 // A queue's arguments: which there are for each type of queue, what is wrong with them, and when two declarations agree.
-// Promises: RabbitMQ 4.3's judgements in its order and its words; what it takes without knowing it, so do we.
+// Promises: RabbitMQ 4.3's judgements in its order and its words; what it takes without knowing it, so do we. What it
+// knows and we would not do is refused.
 // Does not know: where queues are kept; what becomes of the values (queue-arguments-policy.ts).
 
 import {
@@ -66,6 +67,10 @@ const version: Judge = (field, args) =>
   (fieldNumber(field) === 2 ? undefined : `"unsupported queue version '${fieldValueText(field)}'"`)
 const age: Judge = (field, args) =>
   text(field, args) ?? (ageMsOf(fieldValueText(field)) === undefined ? 'invalid_max_age' : undefined)
+/** What comes back is ready at once: who asks for a delay is told. */
+const noDelayedRetry: Judge = () => '"there is no delayed retry: what comes back is ready at once"'
+const retryType: Judge = (field, args) =>
+  field.type === 'text' && fieldValueText(field) === 'disabled' ? undefined : noDelayedRetry(field, args)
 const partitions: Judge = (field, args) =>
   positive(field, args) ??
   (Number(fieldNumber(field)) > queuePartitionsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
@@ -103,6 +108,11 @@ const judges: readonly (readonly [string, Judge])[] = [
   ['x-consumer-timeout', notNegative],
   ['x-consumer-disconnected-timeout', notNegative],
   ['x-quorum-initial-group-size', positive],
+  // RabbitMQ takes anything for these.
+  ['x-delivery-limit', integer],
+  ['x-delayed-retry-type', retryType],
+  ['x-delayed-retry-min', noDelayedRetry],
+  ['x-delayed-retry-max', noDelayedRetry],
   ['x-max-age', age],
   ['x-stream-max-segment-size-bytes', notNegative],
   ['x-stream-filter-size-bytes', notNegative],

@@ -386,6 +386,22 @@ describe('policies', () => {
       `<<"${'k'.repeat(256)}">> is not a valid dead letter routing key`,
     ],
     [{ definition: { 'max-age': '1x' } }, false, '<<"1x">> is not a valid max age'],
+    [{ definition: { 'max-age': '0s' } }, false, '<<"0s">> is not a valid max age'],
+    [
+      { definition: { 'delayed-retry-type': 'all' } },
+      true,
+      '<<"all">> is not a valid delayed retry type: there is no delayed retry, what comes back is ready at once',
+    ],
+    [
+      { definition: { 'delayed-retry-min': 5 } },
+      false,
+      '5 is not a valid delayed retry minimum delay: there is no delayed retry, what comes back is ready at once',
+    ],
+    [
+      { definition: { 'stream-max-segment-size-bytes': 5 } },
+      false,
+      '5 is not a valid segment size: a stream is given it by its argument x-stream-max-segment-size-bytes',
+    ],
     [{ pattern: 'a'.repeat(1025) }, false, 'pattern must not exceed 1024 bytes'],
   ] as const)('%j is refused', async (more, isOperators, why) => {
     const room = await Room.open()

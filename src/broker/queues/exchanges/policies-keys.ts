@@ -1,6 +1,7 @@
 // The settings a policy may make: which there are, what their values are, for which queues they count, and how an
 // operators' policy and a users' policy become one.
-// Promises: RabbitMQ's judgements in RabbitMQ's words (rabbit_policies.erl, rabbit_quorum_queue.erl).
+// Promises: RabbitMQ's judgements in RabbitMQ's words (rabbit_policies.erl, rabbit_quorum_queue.erl). What we would not
+// do is refused.
 // Does not know: names, patterns and priorities of policies; what a setting does to a queue.
 
 import type { QueueType } from '../facts.ts'
@@ -30,8 +31,10 @@ const oneOf =
   (value: PolicyValue) =>
     values.includes(value)
 
-/** RabbitMQ's MAX_STREAM_MAX_SEGMENT_SIZE. */
-const streamSegmentBytesMax = 3_000_000_000
+/** Of settings that RabbitMQ has and we do not: they would be promises. */
+const never = (): boolean => false
+const noRetry = 'there is no delayed retry, what comes back is ready at once'
+const onlyAsArgument = 'a stream is given it by its argument x-stream-max-segment-size-bytes'
 const operators = { forOperators: true } as const
 const notForStreams = { notFor: ['stream'] } as const
 const streamsOnly = { notFor: ['classic', 'quorum'] } as const
@@ -66,7 +69,7 @@ const rows: ReadonlyMap<string, KeyRow> = new Map<string, KeyRow>([
   ['queue-mode', { what: 'queue-mode value', isValid: oneOf('default', 'lazy'), notFor: ['quorum', 'stream'] }],
   ['queue-version', { what: 'queue-version value', isValid: oneOf(1, 2), ...operators }],
   ['max-age', { what: 'max age', isValid: isMaxAge, ...streamsOnly }],
-  ['stream-max-segment-size-bytes', { what: 'segment size', isValid: from(0, streamSegmentBytesMax), ...streamsOnly }],
+  ['stream-max-segment-size-bytes', { what: `segment size: ${onlyAsArgument}`, isValid: never, ...streamsOnly }],
   ['stream-filter-size-bytes', { what: 'filter size. Valid range is 16-255', isValid: from(16, 255) }],
   [
     'queue-leader-locator',
@@ -77,27 +80,14 @@ const rows: ReadonlyMap<string, KeyRow> = new Map<string, KeyRow>([
   ],
   ['initial-cluster-size', { what: 'cluster size', isValid: from(0), ...streamsOnly }],
   ['target-group-size', { what: 'qq target count value', isValid: from(1), ...operators, ...quorumOnly }],
-  [
-    'delayed-retry-type',
-    {
-      what: 'delayed retry type. Must be one of: all, failed, returned, disabled',
-      isValid: oneOf('all', 'failed', 'returned', 'disabled'),
-      ...operators,
-    },
-  ],
-  [
-    'delayed-retry-min',
-    { what: 'delayed retry minimum delay. Must be a positive integer', isValid: from(1), ...operators },
-  ],
-  [
-    'delayed-retry-max',
-    { what: 'delayed retry maximum delay. Must be a positive integer', isValid: from(1), ...operators },
-  ],
+  ['delayed-retry-type', { what: `delayed retry type: ${noRetry}`, isValid: oneOf('disabled'), ...operators }],
+  ['delayed-retry-min', { what: `delayed retry minimum delay: ${noRetry}`, isValid: never, ...operators }],
+  ['delayed-retry-max', { what: `delayed retry maximum delay: ${noRetry}`, isValid: never, ...operators }],
 ])
 
 /** A number and a unit: years, months, days, hours, minutes, seconds. */
 function isMaxAge(value: PolicyValue): boolean {
-  return typeof value === 'string' && /^\d+[YMDhms]$/.test(value)
+  return typeof value === 'string' && /^0*[1-9]\d*[YMDhms]$/.test(value)
 }
 
 /** As Erlang prints a value. */
@@ -119,15 +109,7 @@ export function definitionFault(definition: PolicyDefinition, isOperators: boole
     const row = rows.get(name)
     if (row?.isValid(value) === false) return `${printed(value)} is not a valid ${row.what}`
   }
-  return retryFault(definition)
-}
-
-function retryFault(definition: PolicyDefinition): string | undefined {
-  const least = definition['delayed-retry-min']
-  const most = definition['delayed-retry-max']
-  return least !== undefined && most !== undefined && most < least
-    ? 'delayed-retry-max must be greater than or equal to delayed-retry-min'
-    : undefined
+  return undefined
 }
 
 /** Whether queues of the type take a policy of these settings: one they do not know keeps all of it off. */
