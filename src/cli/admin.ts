@@ -2,11 +2,11 @@
 // Promises: a refusal is the broker's own sentence with the exit code of its kind; no broker there is exit 5.
 // Does not know: what is asked.
 
-import { isAbsolute, resolve } from 'node:path'
-import { adminSocketPath, socketPathBytesMax } from '../server/admin-socket.ts'
+import { resolve } from 'node:path'
+import { adminSocketPath, socketPathBytesMax } from '../server/admin-path.ts'
 import { AdminUnreachable, askAdmin } from '../server/node-admin.ts'
-import { usage } from './command.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
+import { pairs } from './flags.ts'
 import { endQuietlyOnClosedPipe } from './output.ts'
 
 export interface AdminFlags {
@@ -20,8 +20,7 @@ export const apiPath = (...words: readonly string[]): string => `/api/${words.ma
 
 export async function ask(flags: AdminFlags, method: string, path: string, body?: unknown): Promise<unknown> {
   endQuietlyOnClosedPipe()
-  const folder = isAbsolute(flags.data) ? flags.data : resolve(flags.data)
-  const socket = adminSocketPath(folder)
+  const socket = adminSocketPath(resolve(flags.data))
   if (Buffer.byteLength(socket) > socketPathBytesMax) {
     const what = `longer than the path of a socket file may be (${socketPathBytesMax} bytes)`
     throw new CommandFailure(`${socket} is ${what}: use a data folder with a shorter path`, exitCodes.unreachable)
@@ -43,14 +42,8 @@ function reasonOf(body: unknown): string {
 }
 
 /** The `key=value` pairs of a repeatable option: numbers and true/false as such, everything else as text. */
-export function argumentsOf(option: string, texts: readonly string[] = []): Record<string, unknown> {
-  const table: Record<string, unknown> = {}
-  for (const text of texts) {
-    const cut = text.indexOf('=')
-    if (cut <= 0) throw usage(`${option}: ${JSON.stringify(text)} is not key=value`)
-    table[text.slice(0, cut)] = valueOf(text.slice(cut + 1))
-  }
-  return table
+export function argumentsOf(option: string, texts?: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(pairs(option, texts).map(([key, value]) => [key, valueOf(value)]))
 }
 
 function valueOf(text: string): unknown {

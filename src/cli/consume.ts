@@ -2,9 +2,10 @@
 // Promises: records in the order of their partition; with --group, offsets are committed only for what was written out.
 // Does not know: how partitions are read (fetcher.ts) or balanced (group-member.ts).
 
-import { instant, usage, wholeNumber, withClient, type KafkaFlags } from './command.ts'
+import { withClient, type KafkaFlags } from './command.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
 import { Fetcher, type FetchedRecord, type Position } from './fetcher.ts'
+import { instant, usage, wholeNumber } from './flags.ts'
 import { GroupMember } from './group-member.ts'
 import { earliest, keyOf, latest, type KafkaClient, type TopicPartition } from './kafka-client.ts'
 import { say } from './output.ts'

@@ -4,8 +4,9 @@
 
 import { apis } from '../wire/kafka/api-table.ts'
 import type { DescribeGroupsResponse } from '../wire/kafka/messages/groups.ts'
-import { instant, usage, wholeNumber, withClient, type KafkaFlags } from './command.ts'
+import { withClient, type KafkaFlags } from './command.ts'
 import { CommandFailure, exitCodes, throwAll } from './exit.ts'
+import { instant, usage, wholeNumber } from './flags.ts'
 import { partitionsIn } from './group-member.ts'
 import { committedOffsets, groupOffsets, type GroupOffset } from './group-offsets.ts'
 import { byTopic, earliest, keyOf, latest, type KafkaClient, type TopicPartition } from './kafka-client.ts'

@@ -3,7 +3,7 @@
 // Does not know: how the broker is reached (admin.ts).
 
 import { apiPath, argumentsOf, ask, type AdminFlags } from './admin.ts'
-import { oneOf, usage, wholeNumber } from './command.ts'
+import { oneOf, usage, wholeNumber } from './flags.ts'
 import { say, sayJson } from './output.ts'
 import { plainText, table } from './table.ts'
 

@@ -3,8 +3,8 @@
 // Does not know: how the broker is reached (admin.ts).
 
 import { apiPath, argumentsOf, ask, type AdminFlags } from './admin.ts'
-import { pairs, wholeNumber } from './command.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
+import { pairs, wholeNumber } from './flags.ts'
 import { say, sayJson } from './output.ts'
 import { readStdin } from './stdin.ts'
 import { bytesText, plainText, table } from './table.ts'

@@ -3,8 +3,8 @@
 // Does not know: where records come from.
 
 import { printInstant } from '../server/node-time.ts'
-import { usage } from './command.ts'
 import type { FetchedRecord } from './fetcher.ts'
+import { usage } from './flags.ts'
 
 export type RecordFormat = (record: FetchedRecord) => Uint8Array
 

@@ -3,8 +3,9 @@
 // Does not know: which broker it talks to, ours or a real Kafka.
 
 import { apis } from '../wire/kafka/api-table.ts'
-import { pairs, wholeNumber, withClient, type KafkaFlags } from './command.ts'
+import { withClient, type KafkaFlags } from './command.ts'
 import { throwAll, type CommandFailure } from './exit.ts'
+import { pairs, wholeNumber } from './flags.ts'
 import { earliest, latest, type KafkaClient, type TopicMetadata } from './kafka-client.ts'
 import { kafkaFailure } from './kafka-errors.ts'
 import { say, sayJson } from './output.ts'

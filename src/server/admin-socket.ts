@@ -5,12 +5,8 @@
 import type { HttpRequest, HttpResponse, World } from '../base/world.ts'
 import type { Session, SessionIdentity } from '../broker/door.ts'
 import { answerHttp } from '../protocols/http/api.ts'
+import { adminSocketPath, socketPathBytesMax } from './admin-path.ts'
 import { listenHttp, type HttpListener } from './node-http.ts'
-
-export const adminSocketPath = (dataPath: string): string => `${dataPath}/odradek.sock`
-
-/** The kernel's limit of a socket file's path (sun_path, without its end). */
-export const socketPathBytesMax = 107
 
 export async function openAdminSocket(
   world: World,
