@@ -16,7 +16,7 @@ import { basicHandlers } from './basic.ts'
 import { Confirms, refusedAlready, storedAlready, type ConfirmSink } from './confirms.ts'
 import { Content, unexpectedHeader, type ContentHost, type Frame } from './content.ts'
 import type { ChannelContext, Handler } from './context.ts'
-import { Fault, faultOf, replyCode, replyText } from './fault.ts'
+import { closing, Fault, faultOf } from './fault.ts'
 import type { ClientCapabilities } from './identity.ts'
 import { modeHandlers } from './modes.ts'
 import { topologyHandlers } from './topology.ts'
@@ -410,13 +410,7 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
   fail(fault: Fault, key: number): void {
     if (this.state === 'gone' || this.state === 'closing') return
     this.confirms.flush()
-    const at = fault.method === 0 ? key : fault.method
-    this.write('channelClose', {
-      replyCode: replyCode(fault),
-      replyText: replyText(fault),
-      classId: at >>> 16,
-      methodId: at & 0xffff,
-    })
+    this.write('channelClose', closing(fault, key))
     this.state = 'closing'
     this.letGo()
   }

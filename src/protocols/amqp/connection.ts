@@ -16,7 +16,7 @@ import { FrameFault, FrameReader, frameBody, frameHeartbeat, frameMethod, octets
 import { protocolHeader, saslProtocolHeader, undecodable, unknownFrame, type Opening } from '../../wire/amqp/frame.ts'
 import { decodeMethod, methodKey, methodName, type MethodInput, type MethodName } from '../../wire/amqp/methods.ts'
 import { AmqpChannel, type ChannelHost } from './channel.ts'
-import { Fault, replyCode, replyText, withoutOctets } from './fault.ts'
+import { closing, Fault, replyText, withoutOctets } from './fault.ts'
 import { Handshake, offered, type HandshakeSide, type Negotiated } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { ClientCapabilities } from './identity.ts'
@@ -265,7 +265,7 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
   /** Before anybody is known: told if the client can take it, and dropped after a while in any case. */
   private refuse(fault: Fault, key: number): void {
     if (this.capabilities.authenticationFailureClose || this.handshake.state !== 'starting') {
-      this.writeClose(fault, key)
+      this.write('connectionClose', closing(fault, key))
       this.state = 'failed'
     } else this.state = 'deaf'
     this.endWithin(refusedMs)
@@ -376,18 +376,8 @@ class AmqpConnection implements AmqpConversation, ChannelHost, HandshakeSide {
     this.state = 'failed'
     this.endWithin(closeOkMs)
     this.tidyUp(() => {
-      this.writeClose(fault, key)
+      this.write('connectionClose', closing(fault, key))
       if (this.intake.isLost) this.hangUp()
-    })
-  }
-
-  private writeClose(fault: Fault, key: number): void {
-    const at = fault.method === 0 ? key : fault.method
-    this.write('connectionClose', {
-      replyCode: replyCode(fault),
-      replyText: replyText(fault),
-      classId: at >>> 16,
-      methodId: at & 0xffff,
     })
   }
 

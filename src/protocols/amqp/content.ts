@@ -26,7 +26,7 @@ export interface ContentHost {
 }
 
 /** Largest body of one message (RabbitMQ's max_message_size). */
-export const messageBytesMax = 16 * MiB
+const messageBytesMax = 16 * MiB
 /** What no configuration of RabbitMQ takes: a connection that announces more is lost. */
 const messageBytesHardMax = 512 * MiB
 const blockBytesMin = 64 * KiB

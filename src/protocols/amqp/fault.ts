@@ -3,6 +3,8 @@
 // Does not know: who is at fault, nor how it is sent.
 
 import { isRefusal, type Refusal } from '../../broker/errors.ts'
+import { shortTextBytesMax } from '../../wire/amqp/argument.ts'
+import type { MethodInput } from '../../wire/amqp/methods.ts'
 import { amqpErrors, amqpErrorName, type AmqpErrorName } from '../errors.ts'
 
 /** Thrown while a client's method or frame is handled; caught by its channel or connection. */
@@ -11,14 +13,11 @@ export class Fault extends Error {
   readonly code: AmqpErrorName
   /** class id · 65,536 + method id of the method at fault; 0: none, or the one under way. */
   readonly method: number
-  /** Sync with the peer is lost: nothing more that it sends can be understood. */
-  readonly isFatal: boolean
 
-  constructor(code: AmqpErrorName, why: string, method = 0, isFatal = false) {
+  constructor(code: AmqpErrorName, why: string, method = 0) {
     super(why)
     this.code = code
     this.method = method
-    this.isFatal = isFatal
   }
 
   /** Whether the connection ends, not only the channel. */
@@ -42,7 +41,11 @@ const hardErrors: ReadonlySet<AmqpErrorName> = new Set([
   'INTERNAL_ERROR',
 ])
 
-export const replyCode = (fault: Fault): number => amqpErrors[fault.code]
+/** What connection.close and channel.close say of it. `key`: class and method id of what was under way. */
+export function closing(fault: Fault, key: number): MethodInput<'connectionClose'> {
+  const at = fault.method === 0 ? key : fault.method
+  return { replyCode: amqpErrors[fault.code], replyText: replyText(fault), classId: at >>> 16, methodId: at & 0xffff }
+}
 
 /** `NAME - why`, in at most 255 bytes. */
 export function replyText(fault: Fault): string {
@@ -52,13 +55,11 @@ export function replyText(fault: Fault): string {
 /** For logs, which hold no bodies and no passwords: a fault's text without the octets that the peer sent. */
 export const withoutOctets = (text: string): string => text.replaceAll(/<<[\d,]+/g, '<<…')
 
-const shortBytesMax = 255
-
 /** As much of the text as a short string holds. */
 export function shortText(text: string): string {
-  if (Buffer.byteLength(text) <= shortBytesMax) return text
+  if (Buffer.byteLength(text) <= shortTextBytesMax) return text
   const bytes = Buffer.from(text)
-  let end = shortBytesMax - 3
+  let end = shortTextBytesMax - 3
   while ((bytes[end] & 0xc0) === 0x80) end--
   return `${bytes.toString('utf8', 0, end)}...`
 }
