@@ -34,11 +34,8 @@ export class PropertyScan {
   deliveryMode = -1
   /** -1: not said. */
   priority = -1
-  correlationIdAt = -1
   replyToAt = -1
   expirationAt = -1
-  messageIdAt = -1
-  timestampAt = -1
   userIdAt = -1
 
   /** Keeps `bytes` until the next scan. */
@@ -49,8 +46,7 @@ export class PropertyScan {
     this.bytes = bytes
     this.flags = flags
     this.headersAt = this.headersEnd = this.deliveryMode = this.priority = -1
-    this.correlationIdAt = this.replyToAt = this.expirationAt = -1
-    this.messageIdAt = this.timestampAt = this.userIdAt = -1
+    this.replyToAt = this.expirationAt = this.userIdAt = -1
     const end = flags === 0 ? 2 : this.scanList(bytes, flags)
     if (end !== length) throw new DecodeError(`${length - end} bytes behind the properties`)
   }
@@ -67,12 +63,11 @@ export class PropertyScan {
     }
     if ((flags & flagDeliveryMode) !== 0) this.deliveryMode = byteAt(bytes, at++)
     if ((flags & flagPriority) !== 0) this.priority = byteAt(bytes, at++)
-    if ((flags & flagCorrelationId) !== 0) at = behindText(bytes, (this.correlationIdAt = at))
+    if ((flags & flagCorrelationId) !== 0) at = behindText(bytes, at)
     if ((flags & flagReplyTo) !== 0) at = behindText(bytes, (this.replyToAt = at))
     if ((flags & flagExpiration) !== 0) at = behindText(bytes, (this.expirationAt = at))
-    if ((flags & flagMessageId) !== 0) at = behindText(bytes, (this.messageIdAt = at))
+    if ((flags & flagMessageId) !== 0) at = behindText(bytes, at)
     if ((flags & flagTimestamp) !== 0) {
-      this.timestampAt = at
       at += 8
       if (at > bytes.length) throw new DecodeError('a timestamp cut short')
     }
@@ -93,14 +88,6 @@ export class PropertyScan {
 
   userId(): string | undefined {
     return this.text(this.userIdAt)
-  }
-
-  correlationId(): string | undefined {
-    return this.text(this.correlationIdAt)
-  }
-
-  messageId(): string | undefined {
-    return this.text(this.messageIdAt)
   }
 
   /** The headers, the caller's to keep. */
