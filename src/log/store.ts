@@ -75,8 +75,8 @@ export interface AppendEntry {
   /** The base offset this batch gets; must equal log.end at the call. */
   readonly expectedEnd: Offset
   /**
-   * Must outlive the process from the end of this turn on, whatever else is being synced then; outliving the power takes
-   * as long as for others.
+   * Outlives the process from the end of this turn on, whatever else is being synced then; outliving the power takes as
+   * long as for others. Rarely an engine cannot begin a write at once (decisions/0007); then as soon as it can.
    */
   readonly isUrgent?: boolean
 }

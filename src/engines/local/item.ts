@@ -41,7 +41,7 @@ export interface Append<Owner> {
   readonly items: Item<Owner>[]
   /** Goes through the journal: some log promises `commit`, or there are several that must go together. */
   readonly isJournalled: boolean
-  /** Is handed to the kernel at the end of its turn. */
+  /** Does not wait for the sync under way (AppendEntry.isUrgent). */
   readonly isUrgent: boolean
   bytes: number
   /** Parts not committed yet. */

@@ -85,8 +85,8 @@ export class JournalQueue {
 
   pump(): void {
     if (this.#stopped !== undefined || this.#journal.isWriting) return
-    // The next entry is written while a sync runs only if there is much of it: what comes meanwhile joins it. Nothing is
-    // written behind a delete that is not settled: what waits for that log is refused then.
+    // The next entry is written while a sync runs only if there is much of it, or something urgent: else what comes
+    // meanwhile joins it. Nothing is written behind a delete that is not settled: what waits for that log is refused then.
     if (this.#deletesUnderWay === 0 && (!this.#isSyncing || this.#isWorthEarly())) this.#writeNext()
     if (!this.#isSyncing && this.#written.length > 0) void this.#sync()
   }
@@ -139,14 +139,14 @@ export class JournalQueue {
 
   /** What destroys or was written before may use the reserve, so that a full disk can become less full. */
   #hasRoom(items: readonly PartitionItem[], parts: readonly Part[]): boolean {
-    const isUrgent = items.every(({ state }) => state === 'landed')
+    const mayUseReserve = items.every(({ state }) => state === 'landed')
     try {
-      const room = this.#journal.prepare(parts, isUrgent)
+      const room = this.#journal.prepare(parts, mayUseReserve)
       if (room === 'wait') this.#host.onJournalFull()
       return room === 'ready'
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
-      this.refuse(new AppendFailure(error.kind === 'full' ? 'full' : 'io', error.message), isUrgent)
+      this.refuse(new AppendFailure(error.kind === 'full' ? 'full' : 'io', error.message), mayUseReserve)
     }
     return false
   }

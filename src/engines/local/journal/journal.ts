@@ -98,14 +98,14 @@ export class Journal {
 
   /**
    * Makes room for an entry of these parts. `wait`: the journal is at its bound until something is recycled. Throws
-   * DiskError when the disk is full; nothing is written then. `isUrgent` may use the reserve.
+   * DiskError when the disk is full; nothing is written then.
    */
-  prepare(parts: readonly Part[], isUrgent: boolean): JournalRoom {
+  prepare(parts: readonly Part[], mayUseReserve: boolean): JournalRoom {
     assert(!this.isWriting, 'one entry at a time')
     let bytes = entryHeadBytes + 8
     for (const part of parts) bytes += partBytes(part)
     if (this.#current !== undefined && this.#position + bytes <= Math.max(this.#fileBytes, this.#current.bytes)) {
-      this.#grow(this.#current, this.#position, bytes, isUrgent)
+      this.#grow(this.#current, this.#position, bytes, mayUseReserve)
       return 'ready'
     }
     // A file begins only when all before it is on the medium: a start must not find it behind a hole.
@@ -113,7 +113,7 @@ export class Journal {
     const file = this.#free.pop() ?? this.#create()
     if (file === undefined) return 'wait'
     try {
-      this.#grow(file, fileHeadBytes, bytes, isUrgent)
+      this.#grow(file, fileHeadBytes, bytes, mayUseReserve)
     } catch (error) {
       this.#free.push(file)
       throw error
@@ -138,15 +138,15 @@ export class Journal {
   }
 
   /** Zero-fills ahead in steps: within them a sync writes no metadata. */
-  #grow(file: JournalFile, position: number, bytes: number, isUrgent: boolean): void {
+  #grow(file: JournalFile, position: number, bytes: number, mayUseReserve: boolean): void {
     const least = position + bytes
-    const wanted = least + (isUrgent ? 0 : journalReserveBytes)
+    const wanted = least + (mayUseReserve ? 0 : journalReserveBytes)
     if (wanted <= file.bytes) return
     const steps = Math.ceil(wanted / journalGrowBytes) * journalGrowBytes
     try {
       file.file.allocate(Math.max(wanted, Math.min(steps, this.#fileBytes)))
     } catch (error) {
-      if (!isUrgent || file.file.bytes() < least) throw error
+      if (!mayUseReserve || file.file.bytes() < least) throw error
     } finally {
       file.bytes = file.file.bytes()
     }
