@@ -93,6 +93,8 @@ test.each([
   ['DELETE', '/api/queues/%2F/none', undefined, 404],
   ['DELETE', '/api/queues/%2F/orders/contents', undefined, 400],
   ['POST', '/api/queues/%2F/orders/get', { ackmode: 'toString' }, 400],
+  ['POST', '/api/queues/%2F/orders/get', { encoding: 'utf8' }, 400],
+  ['POST', '/api/exchanges/%2F/e/publish', { payload: '', payload_encoding: 'hex' }, 400],
   ['POST', '/api/queues/%2F/orders', {}, 405],
   ['GET', '/api/queues/other', undefined, 404],
   ['GET', '/api/queues/%2', undefined, 400],

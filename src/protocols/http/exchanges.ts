@@ -3,7 +3,6 @@
 // Does not know: sockets, who may what (the door judges), how routing works.
 
 import { tableBytes } from '../../base/field-codec.ts'
-import type { FieldTable } from '../../base/fields.ts'
 import { KiB } from '../../base/limits.ts'
 import { tableToJson } from '../../base/field-json.ts'
 import { propertiesFromJson } from '../../base/properties-json.ts'
@@ -73,7 +72,7 @@ async function publish({ session, parts, body }: Asked): Promise<HttpResponse> {
   const wanted = new Wanted(body)
   const payload = Buffer.from(
     wanted.text('payload'),
-    wanted.text('payload_encoding', 'string') === 'base64' ? 'base64' : 'utf8',
+    wanted.oneOf('payload_encoding', ['string', 'base64']) === 'base64' ? 'base64' : 'utf8',
   )
   const properties = propertiesFromJson(wanted.object('properties'))
   if (properties.length > propertiesBytesMax)
@@ -144,7 +143,7 @@ async function bind(asked: Asked): Promise<HttpResponse> {
     destination: parts.destination,
     destinationKind: kindOf(parts.kind),
     routingKey: short('routing_key', wanted.text('routing_key', '')),
-    arguments: wanted.table('arguments') satisfies FieldTable,
+    arguments: wanted.table('arguments'),
   }
   const outcome = await session.queues.bind(call)
   return isRefusal(outcome) ? refused(outcome) : done(201)

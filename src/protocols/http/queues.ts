@@ -2,6 +2,7 @@
 // Promises: what is fetched with a requeueing ack mode goes back to its place before the answer.
 // Does not know: sockets, who may what (the door judges).
 
+import { isUtf8 } from 'node:buffer'
 import { tableToJson } from '../../base/field-json.ts'
 import { MiB } from '../../base/limits.ts'
 import { propertiesToJson } from '../../base/properties-json.ts'
@@ -10,7 +11,7 @@ import { isRefusal } from '../../broker/errors.ts'
 import type { Channel, ChannelSink, Got, QueueView } from '../../broker/queue-door.ts'
 import { refused } from './refused.ts'
 import { done, json, route, type Asked, type Route } from './routing.ts'
-import { BadRequest, Wanted } from './wanted.ts'
+import { Wanted } from './wanted.ts'
 
 /** Most messages one request looks at. */
 const getMessagesMax = 10_000
@@ -80,24 +81,15 @@ async function purge({ session, parts }: Asked): Promise<HttpResponse> {
   return isRefusal(outcome) ? refused(outcome) : done(204)
 }
 
-const ackModes = {
-  ack_requeue_true: { requeue: true },
-  reject_requeue_true: { requeue: true },
-  ack_requeue_false: { requeue: false },
-  reject_requeue_false: { requeue: false },
-} as const
-
-function ackModeOf(text: string): keyof typeof ackModes {
-  if (!Object.hasOwn(ackModes, text)) throw new BadRequest(`ackmode must be one of ${Object.keys(ackModes).join(', ')}`)
-  return text as keyof typeof ackModes
-}
+const ackModes = ['ack_requeue_true', 'reject_requeue_true', 'ack_requeue_false', 'reject_requeue_false'] as const
+type AckMode = (typeof ackModes)[number]
 
 async function get({ session, parts, body }: Asked): Promise<HttpResponse> {
   const wanted = new Wanted(body)
-  const ackMode = ackModeOf(wanted.text('ackmode', 'ack_requeue_true'))
+  const ackMode = wanted.oneOf('ackmode', ackModes)
   const count = wanted.whole('count', 1, getMessagesMax)
   const truncate = wanted.whole('truncate', truncateBytesMax, truncateBytesMax)
-  const encoding = wanted.text('encoding', 'auto')
+  const encoding = wanted.oneOf('encoding', ['auto', 'base64'])
   const channel = session.queues.openChannel(quietSink)
   try {
     const messages: unknown[] = []
@@ -118,16 +110,16 @@ async function get({ session, parts, body }: Asked): Promise<HttpResponse> {
   }
 }
 
-function settle(channel: Channel, tags: readonly number[], ackMode: keyof typeof ackModes): void {
+function settle(channel: Channel, tags: readonly number[], ackMode: AckMode): void {
   for (const tag of tags) {
     if (ackMode === 'ack_requeue_false') channel.acknowledge(tag, false)
-    else channel.reject(tag, false, ackModes[ackMode].requeue, ackMode === 'reject_requeue_true')
+    else channel.reject(tag, false, ackMode !== 'reject_requeue_false', ackMode === 'reject_requeue_true')
   }
 }
 
-function messageJson(got: Got, encoding: string, truncate: number): Record<string, unknown> {
+function messageJson(got: Got, encoding: 'auto' | 'base64', truncate: number): Record<string, unknown> {
   const body = got.body.subarray(0, truncate)
-  const text = encoding === 'base64' ? undefined : textOf(body)
+  const isText = encoding === 'auto' && isUtf8(body)
   return {
     payload_bytes: got.body.length,
     redelivered: got.redelivered,
@@ -135,17 +127,8 @@ function messageJson(got: Got, encoding: string, truncate: number): Record<strin
     routing_key: got.routingKey.toString('utf8'),
     message_count: got.messages,
     properties: propertiesToJson(got.properties),
-    payload: text ?? body.toString('base64'),
-    payload_encoding: text === undefined ? 'base64' : 'string',
-  }
-}
-
-/** Undefined: these bytes are no UTF-8. */
-function textOf(body: Buffer): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-  } catch {
-    return undefined
+    payload: body.toString(isText ? 'utf8' : 'base64'),
+    payload_encoding: isText ? 'string' : 'base64',
   }
 }
 

@@ -38,6 +38,14 @@ export class Wanted {
     return value
   }
 
+  /** One of a few words; the first of them when nothing is said. */
+  oneOf<const Word extends string>(name: string, words: readonly [Word, ...Word[]]): Word {
+    const value = this.#members[name] ?? words[0]
+    const found = words.find((word) => word === value)
+    if (found === undefined) throw new BadRequest(`${name} must be one of ${words.join(', ')}`)
+    return found
+  }
+
   flag(name: string, byDefault = false): boolean {
     const value = this.#members[name] ?? byDefault
     // RabbitMQ's own tools send both.
