@@ -9,17 +9,15 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 NAME = os.environ["SHOP_NAME"]
-IS_QUORUM = os.environ.get("SHOP_QUORUM") == "1"
 
 app = Celery("shop", broker=os.environ["SHOP_BROKER"], backend="rpc://")
 
 work = Exchange(f"{NAME}.work", type="direct")
 news = Exchange(f"{NAME}.news", type="topic")
-arguments = {"x-queue-type": "quorum"} if IS_QUORUM else {}
 
 app.conf.update(
     task_queues=[
-        Queue(f"{NAME}.orders", work, routing_key="orders", queue_arguments=arguments),
+        Queue(f"{NAME}.orders", work, routing_key="orders"),
         Queue(f"{NAME}.urgent", work, routing_key="urgent", queue_arguments={"x-max-priority": 9}),
         Queue(f"{NAME}.news", news, routing_key="news.*.sent"),
     ],
@@ -50,11 +48,6 @@ def price(amount, each):
 @app.task
 def plus(total, more):
     return total + more
-
-
-@app.task
-def bill(amounts):
-    return sum(amounts)
 
 
 @app.task

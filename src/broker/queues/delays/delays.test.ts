@@ -1,5 +1,5 @@
 // Delayed messages, over the stub store: kept until they are due, moved once, also across crashes and refused appends.
-// Promises: time passes when a test says so; the model's seed is fixed where a break is looked for.
+// Promises: time passes when a test says so.
 // Does not know: how exchanges are declared; the plugin's own words (exchange-desk.test.ts).
 
 import fc from 'fast-check'

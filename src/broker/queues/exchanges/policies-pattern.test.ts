@@ -32,7 +32,7 @@ test('matches what JavaScript matches', () => {
     fc.property(regex, names, (pattern, name) => {
       expect(matches(pattern, name)).toBe(new RegExp(pattern).test(name))
     }),
-    { numRuns: 2000 },
+    { numRuns: 2000, seed: 1 },
   )
 })
 
