@@ -92,8 +92,8 @@ export interface LedgerPart {
   readonly end: number
   readonly ready: number
   readonly acquired: number
-  /** Called after committedFloor rose, at most once an append. */
-  onFloorCommitted: (() => void) | undefined
+  /** Called after what changed was committed, at most once an append: closed offsets, most often a higher floor. */
+  onCommitted: (() => void) | undefined
   /**
    * Called after an append was refused and the machine log was read again: what is closed is what the log says; what was
    * closed in memory only is ready again (and was handed out); what is acquired stays so. Counts may have changed.

@@ -130,8 +130,8 @@ export class QueueLog implements TrimmedLog {
     return this.#topic()
   }
 
-  /** Messages of it were closed: disk may be given back. */
-  closed(): void {
+  /** Messages of it may have been closed, by whomever: disk may be given back. */
+  #closed(): void {
     if (!this.isListed) this.#tools.trimming.closed(this)
   }
 
@@ -178,7 +178,7 @@ export class QueueLog implements TrimmedLog {
     this.#opened = { log, ledger }
     if (ledger !== undefined) {
       ledger.onReplayed = () => this.#host.changed(true)
-      ledger.onFloorCommitted = () => this.closed()
+      ledger.onCommitted = () => this.#closed()
     }
     this.#stopWatching = log.watch(() => this.#extend())
     this.#extend()

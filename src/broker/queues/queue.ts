@@ -242,7 +242,6 @@ export class Queue implements QueuePart {
   acknowledge(offset: number): void {
     if (this.isDeleted) return
     this.#log.ledger.acknowledge(offset)
-    this.#log.closed()
     this.#opened?.rules.settled(offset)
   }
 

@@ -195,7 +195,6 @@ export class DelayBucket implements QueuePart {
   /** What was taken and moved. */
   moved(offsets: readonly number[]): void {
     for (const offset of offsets) this.#taken.delete(offset)
-    if (!this.isDeleted) this.#log.closed()
   }
 
   /** What was taken and could not be moved now: due as before. */

@@ -44,7 +44,7 @@ export class Ledger implements LedgerPart, LedgerSets {
   readonly start: number
   state: LedgerState
   end: number
-  onFloorCommitted: (() => void) | undefined
+  onCommitted: (() => void) | undefined
   onReplayed: (() => void) | undefined
   /** Acquired offsets that appends under way close. */
   closing: OffsetSet | undefined

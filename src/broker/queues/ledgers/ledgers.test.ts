@@ -129,7 +129,7 @@ describe('a ledger', () => {
     const { ledgers, machineLog } = await start(one)
     const ledger = ledgers.open(idOf(0), 0, 1, true)
     let committed = 0
-    ledger.onFloorCommitted = () => committed++
+    ledger.onCommitted = () => committed++
     ledger.extend(3)
     drained(ledger)
     ledger.acknowledge(0)
@@ -149,7 +149,7 @@ describe('a ledger', () => {
     drained(ledger)
     for (let offset = 0; offset < 4; offset++) ledger.acknowledge(offset)
     const told: number[] = []
-    ledger.onFloorCommitted = () => void told.push(ledger.committedFloor)
+    ledger.onCommitted = () => void told.push(ledger.committedFloor)
     expect([ledger.floor, ledger.committedFloor]).toEqual([4, 0])
     await one.clock.turn()
     expect([told, ledger.committedFloor]).toEqual([[4], 4])

@@ -340,10 +340,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   #committed(written: readonly Written[]): void {
     for (const { ledger, state, floor } of written) {
       // After a replay the state is another.
-      if (floor <= state.committedFloor || floor > state.floor) continue
-      state.committedFloor = floor
+      if (floor > state.committedFloor && floor <= state.floor) state.committedFloor = floor
       const open = this.#open.get(ledger.name)
-      if (open?.state === state) open.onFloorCommitted?.()
+      if (open?.state === state) open.onCommitted?.()
     }
   }
 
