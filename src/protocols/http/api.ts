@@ -5,7 +5,9 @@
 import { DecodeError, EncodeError } from '../../base/bytes.ts'
 import type { HttpRequest, HttpResponse } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
+import { bindingRoutes } from './bindings.ts'
 import { exchangeRoutes } from './exchanges.ts'
+import { policyRoutes } from './policies.ts'
 import { queueRoutes } from './queues.ts'
 import { answerBy, failed, json, route, type Asked, type Counters, type Route } from './routing.ts'
 import { BadRequest } from './wanted.ts'
@@ -23,7 +25,13 @@ const counterRoute = route('GET', '/api/odradek/counters', ({ counters }) =>
   json(200, Object.fromEntries([...counters()].sort(([one], [other]) => (one < other ? -1 : 1)))),
 )
 
-const routes: readonly Route[] = [...queueRoutes, ...exchangeRoutes, counterRoute].map(inThisVhost)
+const routes: readonly Route[] = [
+  ...queueRoutes,
+  ...exchangeRoutes,
+  ...bindingRoutes,
+  ...policyRoutes,
+  counterRoute,
+].map(inThisVhost)
 
 export async function answerHttp(session: Session, request: HttpRequest, counters: Counters): Promise<HttpResponse> {
   try {
