@@ -39,8 +39,7 @@ const identityOf = (facts: BindingFacts, args: Buffer): string =>
   `${facts.source.length}:${facts.source}${facts.destinationKind[0]}${facts.destination.length}:${facts.destination}` +
   `${facts.routingKey.length}:${facts.routingKey}${args.toString('latin1')}`
 
-export const bindingIdentity = (facts: BindingFacts): string =>
-  identityOf(facts, tableBytes(sortedArguments(facts.arguments)))
+const bindingIdentity = (facts: BindingFacts): string => identityOf(facts, tableBytes(sortedArguments(facts.arguments)))
 
 export class Bindings {
   readonly #all = new Map<string, Binding>()

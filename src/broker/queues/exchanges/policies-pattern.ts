@@ -2,8 +2,12 @@
 // Promises: the part of Perl's syntax that needs no memory of what was matched, lookahead included; time is bounded by
 // the pattern's length × the name's, whatever both are; an invalid pattern is told as RabbitMQ tells it.
 // Does not know: policies. Parsing is policies-regex.ts.
+//
+// Not RegExp: that backtracks, so whoever may set a policy could stop the loop for minutes with `(a+)+$` and a queue's
+// name, and the engine that does not is behind a flag of V8. Nor does it read all of what RabbitMQ does: `(?i)`,
+// `[[:alpha:]]`, `\A`.
 
-import { parseRegex, RegexError, type Regex } from './policies-regex.ts'
+import { isWord, parseRegex, RegexError, type Regex } from './policies-regex.ts'
 
 export interface NamePattern {
   matches(name: string): boolean
@@ -82,9 +86,6 @@ function repeated(regex: Extract<Regex, { kind: 'repeat' }>, next: number, steps
   for (let count = 0; count < least; count++) first = compiled(of, first, steps)
   return first
 }
-
-const isWord = (code: number): boolean =>
-  (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || code === 95 || (code >= 97 && code <= 122)
 
 /** Whether `first` leads to the end of the pattern from some place of the name. */
 function search(steps: readonly Step[], first: number, name: string): boolean {

@@ -21,7 +21,7 @@ const repeatsMax = 255
 type CharTest = (code: number) => boolean
 
 const isDigit: CharTest = (code) => code >= 48 && code <= 57
-const isWord: CharTest = (code) => isDigit(code) || isLetter(code) || code === 95
+export const isWord: CharTest = (code) => isDigit(code) || isLetter(code) || code === 95
 const isLetter: CharTest = (code) => (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
 const isSpace: CharTest = (code) => code === 32 || (code >= 9 && code <= 13)
 const not =

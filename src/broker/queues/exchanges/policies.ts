@@ -1,6 +1,6 @@
 // Policies of one vhost: users' and operators', and which of each applies to a queue or an exchange.
 // Promises: at most one of each kind applies: the one of highest priority among those whose pattern, kind and settings
-// fit (of equals the first by name); a pattern that a search could drown in is refused.
+// fit (of equals the first by name).
 // Does not know: how they are stored; what their settings mean (policies-keys.ts).
 
 import { refuse, type Refusal } from '../../errors.ts'

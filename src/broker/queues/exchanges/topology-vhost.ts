@@ -99,10 +99,10 @@ export class VhostTopology {
   takeTransient(before: VhostTopology): void {
     for (const { facts } of before.routing.exchanges())
       if (!facts.durable && this.facts(facts.name) === undefined) this.routing.setExchange(facts)
-    for (const binding of before.routing.bindings.all()) if (!binding.isDurable) this.takeBinding(binding)
+    for (const binding of before.routing.bindings.all()) if (!binding.isDurable) this.#takeBinding(binding)
   }
 
-  takeBinding(binding: Binding): void {
+  #takeBinding(binding: Binding): void {
     const { source, destination, destinationKind, vhost, routingKey, arguments: args } = binding
     if (this.facts(source) === undefined || !this.#isThere(destinationKind, destination)) return
     this.routing.addBinding({ vhost, source, destination, destinationKind, routingKey, arguments: args }, false)
