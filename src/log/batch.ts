@@ -12,7 +12,7 @@ import type { Offset } from './store.ts'
 
 export const batchHeadBytes = 61
 /** baseOffset and length come before what the length field counts. */
-export const batchLengthOverhead = 12
+const batchLengthOverhead = 12
 
 const noProducerId = -1
 const noSequence = -1

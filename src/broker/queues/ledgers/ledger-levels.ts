@@ -87,13 +87,6 @@ export class LedgerOrder {
     this.#highest = this.#levels.sets.length
   }
 
-  /** Offsets from `from` on may be ready that were not. */
-  rewind(from: number): void {
-    for (let level = 0; level < this.#cursors.length; level++)
-      if (this.#cursor(level) > from) this.#cursors[level] = from
-    this.#highest = Math.max(this.#levels.sets.length, this.#returned.length)
-  }
-
   returned(offset: number): void {
     const level = this.#levels.levelOf(offset)
     while (this.#returned.length <= level) this.#returned.push(undefined)
