@@ -86,7 +86,8 @@ export class JournalQueue {
   pump(): void {
     if (this.#stopped !== undefined || this.#journal.isWriting) return
     // The next entry is written while a sync runs only if there is much of it, or something urgent: else what comes
-    // meanwhile joins it. Nothing is written behind a delete that is not settled: what waits for that log is refused then.
+    // meanwhile joins it. Nothing is written behind a delete that is not settled: what waits for that log is refused
+    // then.
     if (this.#deletesUnderWay === 0 && (!this.#isSyncing || this.#isWorthEarly())) this.#writeNext()
     if (!this.#isSyncing && this.#written.length > 0) void this.#sync()
   }

@@ -21,20 +21,14 @@ class ScratchFile {
   }
 }
 
-export class ScratchDisk implements Pick<Disk, 'openFilesMax'> {
-  readonly openFilesMax: number
+export class ScratchDisk {
   readonly #disk: Disk
   readonly #folders = new Map<string, Map<string, ScratchFile>>()
+  /** Bytes of memory that files take now. */
   #memoryBytes = 0
 
   constructor(disk: Disk) {
     this.#disk = disk
-    this.openFilesMax = disk.openFilesMax
-  }
-
-  /** Bytes of memory that files take now. */
-  get memoryBytes(): number {
-    return this.#memoryBytes
   }
 
   /** As the segments want it: the verbs that a log's folder needs; the rest goes to the real disk. */
