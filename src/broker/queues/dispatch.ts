@@ -214,10 +214,6 @@ export class Consumers {
     return this.#count
   }
 
-  get active(): QueueConsumer | undefined {
-    return this.isSingleActive ? this.#active : undefined
-  }
-
   get isExclusive(): boolean {
     return this.#count === 1 && this.#ranks[0].consumers[0].isExclusive
   }

@@ -10,7 +10,7 @@ import type { DeliveryRules } from './dispatch.ts'
 import type { QueuePolicy } from './facts.ts'
 import { Limits, type LimitedQueue } from './limits.ts'
 import { blankMessage, type MessageWriter } from './message.ts'
-import type { ClosedReason, DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type { DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import { Departures } from './queue-departures.ts'
 import { Expiry, type ExpiringQueue } from './queue-expiry.ts'
 import { DeliveryTimeouts } from './queue-timeouts.ts'
@@ -179,7 +179,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   /** Closes everything that is ready. */
   purge(): number {
-    const purged = this.departures.closeReady(this.ledger.end, 'purged' satisfies ClosedReason)
+    const purged = this.departures.closeReady(this.ledger.end, 'purged')
     this.limits.countAnew()
     return purged
   }

@@ -49,10 +49,6 @@ export class ReadingBudget {
   remove(window: ReadingWindow): void {
     if (this.#windows.delete(window)) this.#bytes -= window.bytes
   }
-
-  get bytes(): number {
-    return this.#bytes
-  }
 }
 
 export class Reading {

@@ -3,10 +3,9 @@
 // nowhere. Reply-to and BCC are the two things changed in what a client wrote.
 // Does not know: transactions' commits, confirms, how a queue stores.
 
-import { findField, withoutField, type FieldTable } from '../../../base/fields.ts'
+import { fieldTypeName, findField, withoutField, type FieldTable } from '../../../base/fields.ts'
 import { withProperties } from '../../../base/properties.ts'
 import { PropertyScan } from '../../../base/property-scan.ts'
-import { fieldTypeName } from '../../../base/fields.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { Publication, Published, Receipt } from '../../queue-door.ts'
 import type { ChannelHost, ChannelIdentity } from './channel-host.ts'

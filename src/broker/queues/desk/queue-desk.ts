@@ -56,7 +56,7 @@ export interface Owner {
 
 export const newOwner = (): Owner => ({ queues: new Set(), isClosed: false })
 
-export const missingQueue = (vhost: string, name: string): Refusal =>
+const missingQueue = (vhost: string, name: string): Refusal =>
   refuse('queueMissing', `no ${resourceName('queue', vhost, name)}`)
 
 const locked = (queue: string): Refusal =>
