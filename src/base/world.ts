@@ -134,8 +134,6 @@ export interface HttpRequest {
   /** Without query, still percent-encoded. */
   readonly path: string
   readonly query: URLSearchParams
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Buffer
 }
 

@@ -78,10 +78,8 @@ async function respond(
     const target = request.url ?? '/'
     if (!URL.canParse(target, origin)) return send(response, { status: 400, body: 'the path is none\n' })
     const url = new URL(target, origin)
-    const headers: Record<string, string | undefined> = {}
-    for (const [name, value] of Object.entries(request.headers)) headers[name] = String(value)
     const { pathname: path, searchParams: query } = url
-    send(response, await answer({ method: request.method ?? 'GET', path, query, headers, body }))
+    send(response, await answer({ method: request.method ?? 'GET', path, query, body }))
   } catch (error) {
     // Who asked left in the middle of it.
     if (!request.complete) return

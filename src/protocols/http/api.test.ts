@@ -62,7 +62,6 @@ const ask = (session: Session, method: string, target: string, body?: unknown) =
     method,
     path,
     query: new URLSearchParams(query),
-    headers: {},
     body: body === undefined ? Buffer.alloc(0) : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
   }
   return answerHttp(session, request, () => new Map([['produce.duplicates', 2]]))
