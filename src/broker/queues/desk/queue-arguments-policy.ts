@@ -67,9 +67,8 @@ function overflowOf(type: QueueType, args: FieldTable, definition: PolicyDefinit
   const said = fieldText(findField(args, 'x-overflow'))
   const policy = textIn(definition, 'overflow')
   const chosen = type === 'quorum' ? (policy ?? said) : (said ?? policy)
-  if (chosen === 'reject-publish') return chosen
-  // Quorum queues have no reject-publish-dlx: RabbitMQ falls back to drop-head there.
-  return chosen === 'reject-publish-dlx' && type === 'classic' ? chosen : 'drop-head'
+  // Of quorum queues too: RabbitMQ takes reject-publish-dlx there and drops the head.
+  return chosen === 'reject-publish' || chosen === 'reject-publish-dlx' ? chosen : 'drop-head'
 }
 
 /** A negative limit is none; when one of two is negative the other counts. */

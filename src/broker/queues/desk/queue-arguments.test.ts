@@ -243,7 +243,7 @@ const compiled: readonly (readonly [Said, PolicyDefinition, object])[] = [
   [{}, { 'dead-letter-exchange': 'p' }, { deadLetterExchange: 'p', deadLetterRoutingKey: undefined }],
   [{ 'x-overflow': 'reject-publish' }, { overflow: 'drop-head' }, { overflow: 'reject-publish' }],
   [{ 'x-overflow': 'reject-publish', ...quorum }, { overflow: 'drop-head' }, { overflow: 'drop-head' }],
-  [{ 'x-overflow': 'reject-publish-dlx', ...quorum }, {}, { overflow: 'drop-head' }],
+  [{ 'x-overflow': 'reject-publish-dlx', ...quorum }, {}, { overflow: 'reject-publish-dlx' }],
   [{ 'x-overflow': 'reject-publish-dlx' }, {}, { overflow: 'reject-publish-dlx' }],
   [{ 'x-max-priority': 9 }, {}, { priorityMax: 9, priorityDefault: 0 }],
   [quorum, {}, { type: 'quorum', deliveryLimit: 20, priorityMax: 31, priorityDefault: 4 }],
