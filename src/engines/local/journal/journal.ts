@@ -75,13 +75,13 @@ export class Journal {
   }
 
   /** Entries written that are not known to be on the medium. */
-  get #unsynced(): number {
+  get unsynced(): number {
     return this.#nextSequence - this.#syncedBelow
   }
 
   /** As many entries as may be wait for a sync. */
   get isFarAhead(): boolean {
-    return this.#unsynced >= unsyncedEntriesMax
+    return this.unsynced >= unsyncedEntriesMax
   }
 
   /** Bytes of files whose entries are still needed. */
@@ -109,7 +109,7 @@ export class Journal {
       return 'ready'
     }
     // A file begins only when all before it is on the medium: a start must not find it behind a hole.
-    if (this.#unsynced > 0) return 'later'
+    if (this.unsynced > 0) return 'later'
     const file = this.#free.pop() ?? this.#create()
     if (file === undefined) return 'wait'
     try {
@@ -156,7 +156,7 @@ export class Journal {
   write(parts: readonly Part[]): WrittenEntry | Promise<WrittenEntry> {
     const file = this.#current
     assert(file !== undefined && !this.isWriting, 'room was prepared')
-    const entry = encodeEntry(parts, file.salt, this.#nextSequence, this.#unsynced)
+    const entry = encodeEntry(parts, file.salt, this.#nextSequence, this.unsynced)
     const sequence = this.#nextSequence++
     const chunks = gathered(entry.chunks)
     const at = this.#position
