@@ -8,7 +8,7 @@ import type { Log } from '../../log/store.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import { blankMessage } from './message.ts'
 import type { QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
-import { ageMsOf } from './desk/queue-arguments.ts'
+import { ageMsOf } from './desk/argument-values.ts'
 import type { Reading } from './reading.ts'
 
 /** Where a consumer begins. */

@@ -5,7 +5,8 @@
 
 import { fieldNumber, fieldText, findField, type FieldTable } from '../../../base/fields.ts'
 import type { Overflow, QueueFacts, QueuePolicy, QueueType } from '../facts.ts'
-import { ageMsOf, queueTypeOf } from './queue-arguments.ts'
+import { ageMsOf } from './argument-values.ts'
+import { queueTypeOf } from './queue-arguments.ts'
 
 /** What policies say, by RabbitMQ's keys. */
 export type PolicyDefinition = Readonly<Record<string, string | number | boolean>>

@@ -5,7 +5,8 @@
 import { expect, test } from 'vitest'
 import type { Field, FieldTable } from '../../../base/fields.ts'
 import type { DeclareQueueCall } from '../../queue-door.ts'
-import { ageMsOf, judgeArguments, judgeEquivalence, judgeProperties, resourceName } from './queue-arguments.ts'
+import { ageMsOf } from './argument-values.ts'
+import { judgeArguments, judgeEquivalence, judgeProperties, resourceName } from './queue-arguments.ts'
 import { compileQueue, type PolicyDefinition } from './queue-arguments-policy.ts'
 import { factsOf } from './queue-plans.ts'
 

@@ -15,15 +15,22 @@ import type { Field, FieldTable } from '../../../base/fields.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { DeclareQueueCall } from '../../queue-door.ts'
 import type { QueueFacts, QueueType } from '../facts.ts'
-
-/** What is wrong with a value, as its refusal ends; undefined: nothing. */
-type Judge = (field: Field, args: FieldTable) => string | undefined
+import {
+  ageMsOf,
+  flag,
+  integer,
+  notNegative,
+  positive,
+  text,
+  wordOf,
+  wrongType,
+  type Judge,
+} from './argument-values.ts'
+import { ownArguments, ownArgumentsOf } from './queue-arguments-ours.ts'
 
 const expiryMsMax = 315_360_000_000
 const priorityMax = 255
 const keyBytesMax = 255
-/** A queue over several partitions is not built yet. */
-export const queuePartitionsMax = 1
 const streamSegmentBytesMax = 3_000_000_000
 
 export const resourceName = (kind: 'queue' | 'exchange', vhost: string, name: string): string =>
@@ -31,15 +38,6 @@ export const resourceName = (kind: 'queue' | 'exchange', vhost: string, name: st
 
 // --- values -------------------------------------------------------------------------------------------------------
 
-const wrongType = (field: Field): string => `{unacceptable_type,${fieldTypeName(field)}}`
-/** Every number judged was found to be one first. */
-const integer = (field: Field): string | undefined =>
-  fieldNumber(field) === undefined ? `"expected integer, got ${fieldTypeName(field)}"` : undefined
-
-const notNegative: Judge = (field) =>
-  integer(field) ?? (Number(fieldNumber(field)) < 0 ? `{value_negative,${fieldValueText(field)}}` : undefined)
-const positive: Judge = (field, args) =>
-  notNegative(field, args) ?? (fieldNumber(field) === 0 ? `{value_zero,${fieldValueText(field)}}` : undefined)
 const expiry: Judge = (field, args) =>
   notNegative(field, args) ??
   (Number(fieldNumber(field)) > expiryMsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
@@ -48,12 +46,6 @@ const lease: Judge = (field, args) =>
 const priority: Judge = (field, args) =>
   notNegative(field, args) ??
   (Number(fieldNumber(field)) > priorityMax ? `{max_value_exceeded,${fieldValueText(field)}}` : undefined)
-const text: Judge = (field) => (field.type === 'text' ? undefined : wrongType(field))
-const flag: Judge = (field) => (field.type === 'bool' ? undefined : wrongType(field))
-const wordOf =
-  (words: readonly string[], wrong: string): Judge =>
-  (field, args) =>
-    text(field, args) ?? (words.includes(fieldValueText(field)) ? undefined : wrong)
 /** No message could carry it: a routing key is a short string, an argument's value a long one. */
 const tooLongForKey = (field: Field): string | undefined =>
   Buffer.byteLength(fieldText(field) ?? '') > keyBytesMax
@@ -71,26 +63,7 @@ const age: Judge = (field, args) =>
 const noDelayedRetry: Judge = () => '"there is no delayed retry: what comes back is ready at once"'
 const retryType: Judge = (field, args) =>
   field.type === 'text' && fieldValueText(field) === 'disabled' ? undefined : noDelayedRetry(field, args)
-const partitions: Judge = (field, args) =>
-  positive(field, args) ??
-  (Number(fieldNumber(field)) > queuePartitionsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
-
-const ageUnits: Readonly<Record<string, number>> = {
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  D: 86_400_000,
-  M: 30 * 86_400_000,
-  Y: 365 * 86_400_000,
-}
-
-/** `7D` and the like, in milliseconds. */
-export function ageMsOf(said: string): number | undefined {
-  const [, count = '', unit = ''] = /^([0-9]+)([YMDhms])$/.exec(said) ?? []
-  return Number(count) > 0 ? Number(count) * ageUnits[unit] : undefined
-}
-
-/** In the order RabbitMQ judges them. */
+/** In the order RabbitMQ judges them, and then ours. */
 const judges: readonly (readonly [string, Judge])[] = [
   ['x-expires', lease],
   ['x-message-ttl', expiry],
@@ -118,6 +91,7 @@ const judges: readonly (readonly [string, Judge])[] = [
   ['x-stream-filter-size-bytes', notNegative],
   ['x-initial-cluster-size', positive],
   ['x-queue-leader-locator', wordOf(['client-local', 'balanced'], 'invalid_queue_locator_arg')],
+  ...ownArguments.map(({ name, judge }) => [name, judge] as const),
 ]
 
 // --- types --------------------------------------------------------------------------------------------------------
@@ -137,6 +111,7 @@ const ofQueues = [
 const known: Readonly<Record<QueueType, ReadonlySet<string>>> = {
   classic: new Set([
     ...ofAll,
+    ...ownArgumentsOf('classic'),
     ...ofQueues,
     'x-max-priority',
     'x-queue-mode',
@@ -145,6 +120,7 @@ const known: Readonly<Record<QueueType, ReadonlySet<string>>> = {
   ]),
   quorum: new Set([
     ...ofAll,
+    ...ownArgumentsOf('quorum'),
     ...ofQueues,
     'x-dead-letter-strategy',
     'x-max-in-memory-length',
@@ -160,6 +136,7 @@ const known: Readonly<Record<QueueType, ReadonlySet<string>>> = {
   ]),
   stream: new Set([
     ...ofAll,
+    ...ownArgumentsOf('stream'),
     'x-max-age',
     'x-stream-max-segment-size-bytes',
     'x-stream-filter-size-bytes',
@@ -197,9 +174,7 @@ export function judgeArguments(queue: string, args: FieldTable): Refusal | undef
   for (const { name } of args)
     if (knownToSome.has(name) && !known[type].has(name))
       return refuse('invalidArgument', `invalid arg '${name}' for ${queue} of queue type rabbit_${type}_queue`)
-  const ours = findField(args, 'x-partitions')
-  const whyOurs = ours === undefined ? undefined : partitions(ours, args)
-  return whyOurs === undefined ? undefined : invalid('x-partitions', whyOurs)
+  return undefined
 }
 
 function wrongQueueType(field: Field | undefined): string | undefined {

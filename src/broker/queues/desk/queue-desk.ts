@@ -11,14 +11,8 @@ import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../.
 import type { NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
-import {
-  judgeArguments,
-  judgeEquivalence,
-  judgeProperties,
-  queuePartitionsMax,
-  queueTypeOf,
-  resourceName,
-} from './queue-arguments.ts'
+import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
+import { queuePartitionsMax } from './queue-arguments-ours.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
 import { isReplyName } from '../channels/reply-to.ts'

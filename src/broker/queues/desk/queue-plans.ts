@@ -10,7 +10,8 @@ import type { DeclareQueueCall } from '../../queue-door.ts'
 import type { NewQueue } from '../../streams/topics.ts'
 import { reservedPrefix } from '../../catalog-topics.ts'
 import type { QueueFacts } from '../facts.ts'
-import { ageMsOf, queueTypeOf } from './queue-arguments.ts'
+import { ageMsOf } from './argument-values.ts'
+import { queueTypeOf } from './queue-arguments.ts'
 
 const nameBytesMax = 255
 /** A body of the largest size with its properties and names. */

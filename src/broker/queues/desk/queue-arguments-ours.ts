@@ -1,0 +1,86 @@
+// Arguments of queues that are Odradek's own: which types of queue know them, and what is wrong with a value.
+// Promises: each is judged in the words of RabbitMQ's, compared when a queue is declared again, and refused on a type of
+// queue that does not know it.
+// Does not know: RabbitMQ's arguments (queue-arguments.ts), what becomes of the values.
+
+import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
+import type { Field, FieldTable } from '../../../base/fields.ts'
+import type { QueueType } from '../facts.ts'
+import { ageMsOf, flag, notNegative, positive, type Judge } from './argument-values.ts'
+
+export interface OwnArgument {
+  readonly name: string
+  /** Types of queue that know it. */
+  readonly types: readonly QueueType[]
+  readonly judge: Judge
+}
+
+/** A queue over several partitions is not built yet. */
+export const queuePartitionsMax = 1
+
+const all: readonly QueueType[] = ['classic', 'quorum', 'stream']
+/** Those with a ledger. */
+const withLedger: readonly QueueType[] = ['classic', 'quorum']
+
+const partitions: Judge = (field, args) =>
+  positive(field, args) ??
+  (Number(fieldNumber(field)) > queuePartitionsMax ? `{value_too_large,${fieldValueText(field)}}` : undefined)
+
+/** An offset, a time, or a word. */
+const start: Judge = (field, args) => {
+  if (field.type === 'timestamp') return undefined
+  if (field.type === 'text')
+    return ['first', 'next'].includes(fieldValueText(field))
+      ? undefined
+      : `"expected 'first', 'next', an offset or a timestamp, got '${fieldValueText(field)}'"`
+  return notNegative(field, args)
+}
+
+/** Milliseconds, or an age such as `7D`. */
+const age: Judge = (field, args) => {
+  if (field.type !== 'text') return positive(field, args)
+  return ageMsOf(fieldValueText(field)) === undefined
+    ? `"expected milliseconds or an age such as '7D', got ${fieldTypeName(field)} '${fieldValueText(field)}'"`
+    : undefined
+}
+
+/** In the order they are judged, after RabbitMQ's. */
+export const ownArguments: readonly OwnArgument[] = [
+  { name: 'x-partitions', types: all, judge: partitions },
+  { name: 'x-start', types: withLedger, judge: start },
+  { name: 'x-retention', types: withLedger, judge: age },
+  { name: 'x-hold', types: withLedger, judge: flag },
+]
+
+export const ownArgumentsOf = (type: QueueType): string[] =>
+  ownArguments.filter(({ types }) => types.includes(type)).map(({ name }) => name)
+
+// --- read, once judged --------------------------------------------------------------------------------------------
+
+/** Where a queue over a topic begins. */
+export type LedgerStart =
+  | { readonly kind: 'first' }
+  | { readonly kind: 'next' }
+  | { readonly kind: 'offset'; readonly offset: number }
+  | { readonly kind: 'time'; readonly timeMs: number }
+
+export function ledgerStartOf(args: FieldTable): LedgerStart {
+  const field = findField(args, 'x-start')
+  if (field === undefined) return { kind: 'first' }
+  if (field.type === 'timestamp') return { kind: 'time', timeMs: Number(field.value) * 1000 }
+  const offset = fieldNumber(field)
+  if (offset !== undefined) return { kind: 'offset', offset }
+  return { kind: fieldText(field) === 'next' ? 'next' : 'first' }
+}
+
+/** How long what was acknowledged stays; undefined: it may go. */
+export function retentionMsOf(args: FieldTable): number | undefined {
+  const field = findField(args, 'x-retention')
+  return field === undefined ? undefined : (fieldNumber(field) ?? ageMsOf(fieldText(field) ?? ''))
+}
+
+/** Whether retention waits for what is not acknowledged. */
+export function holdsUnacknowledged(args: FieldTable): boolean {
+  const field: Field | undefined = findField(args, 'x-hold')
+  return field?.type === 'bool' && field.value
+}
