@@ -204,11 +204,18 @@ test('lists leave out what is denied', async () => {
   expect(session.listTopics().length).toBe(1)
   expect(session.describeQuotas().length).toBe(1)
   expect((await session.groups.list()).length).toBe(1)
+  await session.queues.declareQueue(queue)
+  const told = async () => (await session.lag(undefined)).rows.map(({ kind }) => kind)
+  expect(await told()).toEqual(['queue', 'group'])
   denied = ['describe topic', 'describeConfigs cluster', 'describe cluster', 'describe group']
   expect(session.listTopics()).toEqual([])
   expect(session.describeQuotas()).toEqual([])
   expect(await session.groups.list()).toEqual([])
+  expect(await told()).toEqual(['queue'])
+  denied = ['describe queue']
+  expect(await told()).toEqual(['group'])
   denied = ['describe topic']
+  expect(await told()).toEqual(['queue'])
   expect(await session.groups.fetch({ ...fetchOffsets, partitions: undefined })).toEqual([])
 })
 

@@ -17,6 +17,7 @@ import { Catalog } from './catalog.ts'
 import type { ClusterView, Session, SessionIdentity } from './door.ts'
 import { defaultGroupSettings, type GroupSettings } from './groups/group-settings.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
+import { LagDesk } from './lag-desk.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
 import { goingWith, QueueHouse, queueMachines } from './queue-rooms.ts'
@@ -101,6 +102,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     quotas: state.quotas,
     groups: (vhost) => state.coordinator.forVhost(vhost),
     queues: queues.rooms,
+    lag: lagDesk(world, store, state, partitions, queues),
     createsTopics: () => settings.boolean('auto.create.topics.enable'),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
@@ -129,6 +131,9 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     },
   }
 }
+
+const lagDesk = (world: World, store: Store, state: State, partitions: Partitions, queues: QueueHouse): LagDesk =>
+  new LagDesk({ ...state, clock: world.clock, store, partitions, ledgersOf: (queue) => queues.ledgersOf(queue) })
 
 type State = Awaited<ReturnType<typeof openState>>
 

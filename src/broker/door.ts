@@ -302,6 +302,39 @@ export interface ClusterView {
   readonly dataPath: string
 }
 
+export interface LagReport {
+  /** When the last row was counted, ms. */
+  readonly atMs: number
+  readonly rows: readonly LagView[]
+}
+
+/** How far a group is behind in a topic, or a queue in the log it is over. */
+export interface LagView {
+  readonly kind: 'group' | 'queue'
+  /** The group's or the queue's. */
+  readonly name: string
+  readonly topic: string
+  /** Of those it has a place in. */
+  readonly partitions: number
+  /** undefined: not counted, since too many logs would have had to be opened for one answer. */
+  readonly backlog: LagBacklog | undefined
+}
+
+/** Sums over the partitions. Two of them, some time apart, tell rates: `end` rises by what came, `position` by what went. */
+export interface LagBacklog {
+  /** A group's: offsets between its place and the end, of which a few may hold no record. A queue's: exactly its messages. */
+  readonly records: number
+  /** Of a queue's records, handed out and not settled. */
+  readonly unacknowledged: number
+  readonly bytes: number
+  /** Whether an average had a part in them. */
+  readonly bytesAreEstimated: boolean
+  /** When the oldest of them was stamped, ms; undefined: there is none. */
+  readonly oldestMs: number | undefined
+  readonly end: number
+  readonly position: number
+}
+
 /** Quotas as Kafka has them: an entity is a set of (type, name or null for the default). */
 export interface QuotaEntity {
   readonly user: string | null | undefined
@@ -320,6 +353,8 @@ export interface Session {
   /** Exchanges, queues and channels. Who used them closes them (QueueCalls.close) when its client is gone. */
   readonly queues: QueueCalls
   cluster(): ClusterView
+  /** Every group and queue that the principal may see, or those of one group, queue or topic; in no order. */
+  lag(name: string | undefined): Promise<LagReport>
 
   /** All topics of the vhost that the principal may see, sorted by name. */
   listTopics(): readonly TopicView[]

@@ -157,6 +157,11 @@ export class QueueHouse {
     }
   }
 
+  /** What tells how far a queue is: the ledger of this number over each log of `topic`; undefined: a stream has none. */
+  ledgersOf(queue: Topic): { readonly topic: Topic; readonly number: number } | undefined {
+    return queueTypeOf(queue.queue?.arguments ?? []) === 'stream' ? undefined : { topic: queue, number: 0 }
+  }
+
   /** The queue over a topic is gone. */
   gone(topic: Topic): void {
     if (topic.queue === undefined) return

@@ -16,6 +16,7 @@ import type {
   CreatedTopic,
   FoundOffset,
   GroupCalls,
+  LagReport,
   NewTopic,
   OffsetSpec,
   PartitionView,
@@ -36,6 +37,7 @@ import type {
   TopicView,
 } from './door.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
+import type { LagDesk } from './lag-desk.ts'
 import type { QueueCalls } from './queue-door.ts'
 import type { SettingDesk } from './setting-desk.ts'
 import type { Partition } from './streams/partition.ts'
@@ -57,6 +59,7 @@ export interface Rooms {
   readonly quotas: Quotas
   readonly groups: (vhost: string) => GroupCalls
   readonly queues: QueueRooms
+  readonly lag: LagDesk
   readonly createsTopics: () => boolean
   readonly cluster: () => ClusterView
 }
@@ -128,6 +131,15 @@ class BrokerSession implements Session {
 
   cluster(): ClusterView {
     return this.#rooms.cluster()
+  }
+
+  lag(name: string | undefined): Promise<LagReport> {
+    return this.#rooms.lag.list({
+      vhost: this.#identity.vhost,
+      name,
+      groups: this.groups,
+      mayTellOf: (queue) => this.#judge('describe', 'queue', queue) === undefined,
+    })
   }
 
   // --- topics ---

@@ -38,3 +38,15 @@ export function instant(option: string, text: string): number {
   if (value !== undefined) return value
   throw usage(`${option}: ${JSON.stringify(text)} is not a time; give 2026-11-21T12:30:00Z or milliseconds since 1970`)
 }
+
+const durationUnits: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A duration as people write it (500ms, 2s, 5m, 1h, 7d; a bare number is seconds), in ms between the bounds. */
+export function durationOf(option: string, text: string, minMs: number, maxMs: number): number {
+  const [, number = '', unit = ''] = /^(\d{1,15}(?:\.\d{1,6})?)(ms|s|m|h|d)?$/.exec(text) ?? []
+  const ms = Number(number) * durationUnits[unit === '' ? 's' : unit]
+  if (number !== '' && ms >= minMs && ms <= maxMs) return Math.round(ms)
+  throw usage(
+    `${option}: ${JSON.stringify(text)} is not a duration such as 500ms, 2s or 5m, of ${minMs} to ${maxMs} ms`,
+  )
+}

@@ -1,4 +1,4 @@
-// The part of the command line that is about queues: queues, exchanges, bindings, policies, counters.
+// The part of the command line that is about queues: queues, exchanges, bindings, policies, lag, counters.
 // Promises: commands are loaded when they run.
 // Does not know: what the commands do.
 
@@ -28,6 +28,9 @@ export function addQueueCommands(program: Command, dataFolder: string): void {
   addExchanges(program, dataFolder)
   addBindings(program, dataFolder)
   addPolicies(program, dataFolder)
+  adminCommand({ command: program, dataFolder }, 'lag [name]', 'how far behind groups and queues are, in one table')
+    .option('--over <time>', 'how long to look for rates: 500ms, 2s, 1m', '1s')
+    .action(async (name, flags) => (await import('./lag.ts')).showLag(name, flags))
   adminCommand(
     { command: program, dataFolder },
     'counters',

@@ -15,6 +15,12 @@ export class AdminUnreachable extends Error {
   override readonly name = 'AdminUnreachable'
 }
 
+/** Between two requests: the process waits for it, as it does not for a broker's timers. */
+export const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms)
+  })
+
 const requestMsMax = 60_000
 
 export function askAdmin(socketPath: string, method: string, path: string, body?: unknown): Promise<AdminAnswer> {

@@ -218,6 +218,52 @@ test('a property that there is not, or of another type, is the fault of who aske
   }
 })
 
+test('lag: what the broker counted, ages as of its own time', async () => {
+  const backlog = {
+    records: 3,
+    unacknowledged: 1,
+    bytes: 300,
+    bytesAreEstimated: true,
+    oldestMs: 900,
+    end: 10,
+    position: 7,
+  }
+  const row = { kind: 'queue', name: 'orders', topic: 'orders', partitions: 1 } as const
+  const asked: (string | undefined)[] = []
+  const lag = (name: string | undefined) => {
+    asked.push(name)
+    return Promise.resolve({
+      atMs: 1000,
+      rows: [
+        { ...row, backlog },
+        { ...row, backlog: undefined },
+      ],
+    })
+  }
+  const session = { lag } as unknown as Session
+  const answer = await ask(session, 'GET', '/api/odradek/lag?name=orders')
+  expect(JSON.parse(String(answer.body))).toEqual({
+    at_ms: 1000,
+    rows: [
+      {
+        ...row,
+        backlog: {
+          records: 3,
+          unacknowledged: 1,
+          bytes: 300,
+          bytes_are_estimated: true,
+          oldest_age_ms: 100,
+          end: 10,
+          position: 7,
+        },
+      },
+      { ...row, backlog: null },
+    ],
+  })
+  await ask(session, 'GET', '/api/odradek/lag')
+  expect(asked).toEqual(['orders', undefined])
+})
+
 test('counters are told by name', async () => {
   const { session } = sessionOf({})
   expect(await ask(session, 'GET', '/api/odradek/counters')).toMatchObject({

@@ -7,6 +7,7 @@ import type { HttpRequest, HttpResponse } from '../../base/world.ts'
 import type { Session } from '../../broker/door.ts'
 import { bindingRoutes } from './bindings.ts'
 import { exchangeRoutes } from './exchanges.ts'
+import { lagRoute } from './lag.ts'
 import { policyRoutes } from './policies.ts'
 import { queueRoutes } from './queues.ts'
 import { answerBy, failed, json, route, type Asked, type Counters, type Route } from './routing.ts'
@@ -31,6 +32,7 @@ const routes: readonly Route[] = [
   ...bindingRoutes,
   ...policyRoutes,
   counterRoute,
+  lagRoute,
 ].map(inThisVhost)
 
 export async function answerHttp(session: Session, request: HttpRequest, counters: Counters): Promise<HttpResponse> {

@@ -104,6 +104,7 @@ const agreeingGroups: GroupCalls = {
 export function agreeingSession({ groups, ...overrides }: Overrides = {}): Session {
   return {
     cluster: () => clusterView,
+    lag: async () => ({ atMs: 1, rows: [] }),
     listTopics: () => [topicView('t')],
     describeTopic: (topic) => topicView('name' in topic ? topic.name : 't'),
     findOrCreateTopic: async (name) => topicView(name),

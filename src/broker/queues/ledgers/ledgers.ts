@@ -42,6 +42,14 @@ function keyOf({ log, number }: LedgerId): Buffer {
   return Buffer.from(keyWriter.slice(0, keyWriter.at))
 }
 
+/** What a ledger has not closed: ready, or handed out and unsettled. */
+export interface OpenOffsets {
+  readonly count: number
+  readonly acquired: number
+  /** undefined: there is none. */
+  readonly first: number | undefined
+}
+
 /** What appends of one turn carry of one ledger. */
 interface Written {
   readonly ledger: Ledger
@@ -157,6 +165,18 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   endOf(log: LogId): number {
     const state = this.#states.get(keyOf({ log, number: 0 }).toString('latin1'))
     return state === undefined ? 0 : Math.max(state.floor, state.detail?.closed.ceiling ?? 0)
+  }
+
+  /** What of [start, end) is not closed: counted from what is kept, whether or not the ledger is open. */
+  openIn(id: LedgerId, start: number, end: number): OpenOffsets {
+    const name = keyOf(id).toString('latin1')
+    const ledger = this.#open.get(name)
+    const state = ledger?.state ?? this.#states.get(name)
+    const from = Math.max(start, state?.floor ?? 0)
+    const closed = state?.detail?.closed
+    const count = Math.max(0, end - from) - (closed?.countRange(from, end) ?? 0)
+    const first = count === 0 ? undefined : (closed?.firstMissingAtOrAfter(from) ?? from)
+    return { count, acquired: ledger?.acquired ?? 0, first }
   }
 
   hasExpirations(id: LedgerId): boolean {

@@ -1,0 +1,192 @@
+// Lag through the door, on real engines: groups and queues in one list.
+// Promises: counts are exact after acks out of order, trims, restarts; what nobody used is counted too.
+// Does not know: protocols; how the command line shows it.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { noProperties } from '../base/properties.ts'
+import { openLocalStore } from '../engines/local/local-store.ts'
+import { nodeWorld } from '../server/node-world.ts'
+import { openBroker, type Broker } from './broker.ts'
+import { testBatch, testIdentity } from './broker-world.contract.ts'
+import type { LagView, Session } from './door.ts'
+import { isRefusal } from './errors.ts'
+import type { Receipt } from './queue-door.ts'
+
+const ends: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end()
+})
+
+function place() {
+  const path = mkdtempSync(join(tmpdir(), 'odradek-lag-'))
+  ends.push(() => rmSync(path, { recursive: true, force: true }))
+  const world = nodeWorld({ trace: { level: 'error' } })
+  let close = async (): Promise<void> => undefined
+  ends.push(() => close())
+  return async (): Promise<Session> => {
+    await close()
+    const onFatal = (error: Error): void => {
+      throw error
+    }
+    const store = await openLocalStore(world, { path, onFatal })
+    const broker: Broker = await openBroker(world, store, {})
+    close = async () => {
+      await broker.close()
+      await store.close()
+    }
+    return broker.session(testIdentity)
+  }
+}
+
+const declaration = { durable: true, exclusive: false, autoDelete: false, arguments: [] }
+const sink = { hasRoom: true, deliver: () => undefined, cancelled: () => undefined }
+
+async function publish(session: Session, queue: string, count: number): Promise<void> {
+  const channel = session.queues.openChannel(sink)
+  let receipt: Receipt | undefined
+  for (let sent = 0; sent < count; sent++) {
+    const body = Buffer.from(`message ${sent}`)
+    const one = channel.publish({
+      exchange: '',
+      routingKey: queue,
+      properties: noProperties,
+      body: [body],
+      bodyBytes: body.length,
+    })
+    if (typeof one !== 'string' && !isRefusal(one)) receipt = one
+  }
+  await new Promise<void>((done) => receipt?.whenSettled(done))
+  channel.close()
+}
+
+const commitOf = (
+  group: string,
+  topic: string,
+  offsets: readonly (readonly [partition: number, offset: number])[],
+) => ({
+  group,
+  memberId: '',
+  instanceId: null,
+  generation: -1,
+  offsets: offsets.map(([partition, offset]) => ({
+    topic: { name: topic },
+    partition,
+    offset,
+    leaderEpoch: -1,
+    metadata: '',
+  })),
+})
+
+async function rowsOf(session: Session, name?: string): Promise<readonly LagView[]> {
+  const { rows } = await session.lag(name)
+  return [...rows].sort((one, other) => (one.name < other.name ? -1 : 1))
+}
+
+test('a queue: ready and unacknowledged, acknowledged out of order, and after a restart without being used', async () => {
+  const open = place()
+  let session = await open()
+  await session.queues.declareQueue({ ...declaration, name: 'jobs' })
+  await session.queues.declareQueue({ ...declaration, name: 'untouched' })
+  const before = Date.now()
+  await publish(session, 'jobs', 10)
+  const channel = session.queues.openChannel(sink)
+  for (let got = 0; got < 5; got++) await channel.get('jobs', false)
+  channel.acknowledge(1, false)
+  channel.acknowledge(3, false)
+  const [jobs, untouched] = await rowsOf(session)
+  expect(jobs).toMatchObject({
+    kind: 'queue',
+    name: 'jobs',
+    topic: 'jobs',
+    partitions: 1,
+    backlog: { records: 8, unacknowledged: 3, end: 10, position: 2, bytesAreEstimated: true },
+  })
+  expect(jobs.backlog?.bytes).toBeGreaterThan(8 * 'message 0'.length)
+  expect(jobs.backlog?.oldestMs).toBeGreaterThanOrEqual(before)
+  expect(jobs.backlog?.oldestMs).toBeLessThanOrEqual(Date.now())
+  expect(untouched.backlog).toMatchObject({ records: 0, bytes: 0, oldestMs: undefined, end: 0, position: 0 })
+
+  session = await open()
+  expect(await rowsOf(session, 'jobs')).toMatchObject([
+    { backlog: { records: 8, unacknowledged: 0, end: 10, position: 2 } },
+  ])
+  // Nobody was kept from using it, and looking made no messages ready that were not.
+  expect(await session.queues.checkQueue('jobs')).toMatchObject({ messages: 8 })
+})
+
+test('a queue that was worked off has no lag, and no rate appears when its log is opened', async () => {
+  const open = place()
+  let session = await open()
+  await session.queues.declareQueue({ ...declaration, name: 'jobs' })
+  await publish(session, 'jobs', 7)
+  const channel = session.queues.openChannel(sink)
+  while ((await channel.get('jobs', true)) !== undefined);
+  const done = { records: 0, bytes: 0, oldestMs: undefined, end: 7, position: 7 }
+  expect(await rowsOf(session)).toMatchObject([{ backlog: done }])
+  session = await open()
+  expect(await rowsOf(session)).toMatchObject([{ backlog: done }])
+  await session.queues.checkQueue('jobs')
+  expect(await rowsOf(session)).toMatchObject([{ backlog: done }])
+})
+
+test('groups: by topic, over the partitions they have offsets of; a stream and its readers are no queue', async () => {
+  const session = await place()()
+  await session.createTopics(
+    [{ name: 'orders', partitions: 3, replicationFactor: undefined, settings: new Map() }],
+    false,
+  )
+  for (const partition of [0, 1])
+    for (const timestampMs of [1000, 2000]) {
+      const batch = testBatch(
+        { nowMs: () => timestampMs },
+        { count: 2, timestampsMs: [timestampMs, timestampMs + 500] },
+      )
+      await session.produce({ topic: { name: 'orders' }, partition, batch, acks: -1 })
+    }
+  const arguments_ = [{ name: 'x-queue-type', value: { type: 'text', value: Buffer.from('stream') } }] as const
+  await session.queues.declareQueue({ ...declaration, name: 'events', arguments: arguments_ })
+  await session.groups.commit(commitOf('billing', 'orders', [[0, 1], [1, 4], [2, 0]])) // prettier-ignore
+  await session.groups.commit(commitOf('audit', 'orders', [[0, 0]]))
+  expect(await rowsOf(session)).toMatchObject([
+    { kind: 'group', name: 'audit', topic: 'orders', partitions: 1, backlog: { records: 4, end: 4, position: 0 } },
+    { kind: 'group', name: 'billing', topic: 'orders', partitions: 3, backlog: { records: 3, end: 8, position: 5 } },
+  ])
+  const [audit, billing] = await rowsOf(session)
+  expect([audit.backlog?.oldestMs, billing.backlog?.oldestMs]).toEqual([1000, 1500])
+  expect([audit.backlog?.bytesAreEstimated, billing.backlog?.bytesAreEstimated]).toEqual([false, true])
+  const { bytes } = (await session.describePartition({ name: 'orders' }, 0)) as { readonly bytes: number }
+  expect(audit.backlog?.bytes).toBe(bytes)
+  expect(billing.backlog?.bytes).toBe((bytes * 3) / 4)
+  // What was deleted unread is behind nobody.
+  await session.deleteRecords('orders', 0, 3)
+  expect(await rowsOf(session, 'audit')).toMatchObject([{ backlog: { records: 1, position: 0, oldestMs: 2500 } }])
+  expect((await rowsOf(session, 'orders')).length).toBe(2)
+  expect(await rowsOf(session, 'none')).toEqual([])
+})
+
+test('of thousands of logs that nobody used only some are opened for one answer, the others at the next', async () => {
+  const open = place()
+  let session = await open()
+  const topics = Array.from({ length: 3 }, (_, index) => ({
+    name: `t${index}`,
+    partitions: 100,
+    replicationFactor: undefined,
+    settings: new Map(),
+  }))
+  await session.createTopics(topics, false)
+  const partitions = Array.from({ length: 100 }, (_, index) => index)
+  for (const { name } of topics) {
+    const stored = partitions.map((partition) =>
+      session.produce({ topic: { name }, partition, batch: testBatch({ nowMs: () => 1000 }), acks: 1 }),
+    )
+    await Promise.all(stored)
+    await session.groups.commit(commitOf('g', name, partitions.map((partition) => [partition, 0]))) // prettier-ignore
+  }
+  session = await open()
+  const records = async () => (await rowsOf(session)).map(({ backlog }) => backlog?.records)
+  expect(await records()).toEqual([100, 100, undefined])
+  expect(await records()).toEqual([100, 100, 100])
+})
