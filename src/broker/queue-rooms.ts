@@ -18,6 +18,7 @@ import { Ledgers } from './queues/ledgers/ledgers.ts'
 import { queueTypeOf } from './queues/desk/queue-arguments.ts'
 import { compileQueue } from './queues/desk/queue-arguments-policy.ts'
 import { QueueDesk } from './queues/desk/queue-desk.ts'
+import type { QueueStart } from './queues/desk/queue-starts.ts'
 import type { QueuesPart } from './queues/parts.ts'
 import { Queues } from './queues/queues.ts'
 import { ReplyDesk } from './queues/channels/reply-to.ts'
@@ -91,11 +92,13 @@ export class QueueHouse {
       catalog,
       topics: {
         createQueue: (wanted) => host.topics.createQueue(wanted),
-        setQueue: (topic, queue) => host.topics.setQueue(topic, queue),
+        startQueue: (topic, queue, starts) => host.topics.setQueue(topic, queue, () => [startsOf(ledgers, starts)]),
+        endQueue: (topic) => host.topics.setQueue(topic, undefined),
         delete: (topic) => host.topics.delete(topic, true),
       },
       queues: this.#queues,
       replies,
+      partitions: host.partitions,
       policyOf,
       ledgersSettled: () => ledgers.settled(),
       policiesOn: (topic) => policiesOn(topology, topic),
@@ -183,6 +186,12 @@ export class QueueHouse {
 /** Of a setting, where -1 is no limit, and a policy's value the smaller. */
 const least = (setting: number, policy: number | undefined): number =>
   policy === undefined ? setting : setting < 0 ? policy : Math.min(setting, policy)
+
+/** Where a declared queue begins, in the append that declares it. */
+const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[]): Decision => ({
+  machine: ledgers,
+  records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number: 0 }, start)),
+})
 
 /** What goes with a deleted queue, in the same append. */
 export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic): readonly Decision[] {

@@ -172,6 +172,11 @@ export interface LedgersPart {
    */
   recordsForForgotten(id: LedgerId): readonly MachineRecord[]
   forgotten(id: LedgerId): void
+  /**
+   * A new ledger over a log: everything below `start` is closed. Known at once, and durable by the records, which the
+   * caller appends with its own in the same turn. A start of 0 needs none.
+   */
+  recordsForStart(id: LedgerId, start: number): readonly MachineRecord[]
   /** Writes what is dirty now: a confirm or an answer that follows may be taken for a promise of it. */
   flush(): void
   /**

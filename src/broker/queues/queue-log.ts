@@ -34,6 +34,9 @@ export interface QueueTools {
 /** A record's bytes beside body and properties, at most about: for the question whether a batch has room. */
 const recordOverheadBytes = 600
 
+/** Where a ledger begins that nobody wrote down: what the log lost since its queue was declared was in the queue. */
+const firstOffset = 0
+
 /** A batch with what its ledger is told. */
 interface LevelBatch {
   readonly sealed: SealedBatch
@@ -174,7 +177,7 @@ export class QueueLog implements TrimmedLog {
     const { isVolatile } = this.#topic()
     const levels = this.#levelCount
     const ledger =
-      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number: 0 }, log.start, levels, isVolatile)
+      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number: 0 }, firstOffset, levels, isVolatile)
     this.#opened = { log, ledger }
     if (ledger !== undefined) {
       ledger.onReplayed = () => this.#host.changed(true)

@@ -227,8 +227,15 @@ export class Topics {
     })
   }
 
-  /** What is declared over a topic that stays: a queue, where there was none, or (undefined) none any more. */
-  async setQueue(topic: Topic, queue: QueueFacts | undefined): Promise<Topic | Refusal> {
+  /**
+   * What is declared over a topic that stays: a queue, where there was none, or (undefined) none any more. `comingWith`:
+   * what is decided with it, part of the same append.
+   */
+  async setQueue(
+    topic: Topic,
+    queue: QueueFacts | undefined,
+    comingWith: () => readonly Decision[] = () => [],
+  ): Promise<Topic | Refusal> {
     for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
     const { catalog, machineLog } = this.#host
     const now = catalog.byId(topic.id)
@@ -238,7 +245,7 @@ export class Topics {
     const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
       try {
         const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }
-        await machineLog.appendAll(queue === undefined ? [record, ...this.#host.goingWith(now)] : [record])
+        await machineLog.appendAll([record, ...(queue === undefined ? this.#host.goingWith(now) : comingWith())])
       } catch (error) {
         if (queue !== undefined) this.#host.dropped({ ...now, queue })
         return refusalOf(error, 'What is declared over the topic could not be stored')

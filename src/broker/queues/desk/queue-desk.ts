@@ -8,6 +8,7 @@ import { logId, type Store, type TopicId } from '../../../log/store.ts'
 import type { Catalog, Topic } from '../../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../../queue-door.ts'
+import type { Partitions } from '../../streams/partitions.ts'
 import type { NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
@@ -15,12 +16,16 @@ import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourc
 import { queuePartitionsMax } from './queue-arguments-ours.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
+import { findStarts, type QueueStart } from './queue-starts.ts'
 import { isReplyName } from '../channels/reply-to.ts'
 
 /** How the desk has topics made and ended. */
 export interface QueueTopics {
   createQueue(wanted: NewQueue): Promise<Topic | Refusal>
-  setQueue(topic: Topic, queue: QueueFacts | undefined): Promise<Topic | Refusal>
+  /** A topic becomes a queue too, and its ledgers begin. */
+  startQueue(topic: Topic, queue: QueueFacts, starts: readonly QueueStart[]): Promise<Topic | Refusal>
+  /** The topic stays. */
+  endQueue(topic: Topic): Promise<Topic | Refusal>
   /** undefined: deleted. */
   delete(topic: Topic): Promise<Refusal | undefined>
 }
@@ -30,6 +35,7 @@ export interface QueueDeskHost {
   readonly store: Pick<Store, 'bytesOf'>
   readonly catalog: Pick<Catalog, 'find' | 'byId' | 'queues' | 'all'>
   readonly topics: QueueTopics
+  readonly partitions: Pick<Partitions, 'of'>
   readonly queues: QueuesPart & {
     seen(topic: Topic): QueuePart | undefined
     drop(topic: Topic, reason?: CancelReason): void
@@ -128,12 +134,20 @@ export class QueueDesk {
     const topic =
       over === undefined
         ? await this.#host.topics.createQueue(plannedQueue(vhost, wanted))
-        : await this.#host.topics.setQueue(over, factsOf(wanted))
+        : await this.#startOver(over, wanted)
     if (isRefusal(topic)) return topic.refused === 'unknownTopic' ? taken() : topic
     this.#lease(topic)
     if (over !== undefined) return this.#declareAgain(owner, call, topic, topic.queue)
     if (call.exclusive) await this.#own(topic, owner)
     return { name: topic.name, messages: 0, consumers: 0 }
+  }
+
+  async #startOver(topic: Topic, call: DeclareQueueCall): Promise<Topic | Refusal> {
+    const { partitions, topics, world } = this.#host
+    // Who reads a stream says himself where he begins.
+    const isStream = queueTypeOf(call.arguments) === 'stream'
+    const starts = isStream ? [] : await findStarts(partitions, topic, call.arguments, world.clock)
+    return isRefusal(starts) ? starts : topics.startQueue(topic, factsOf(call), starts)
   }
 
   async #own(topic: Topic, owner: Owner): Promise<void> {
@@ -258,7 +272,7 @@ export class QueueDesk {
       const refused = await this.#host.topics.delete(now)
       return refused?.refused === 'unknownTopic' ? undefined : refused
     }
-    const left = await this.#host.topics.setQueue(now, undefined)
+    const left = await this.#host.topics.endQueue(now)
     return isRefusal(left) && left.refused !== 'unknownTopic' ? left : undefined
   }
 

@@ -141,6 +141,15 @@ export class LedgerState {
     expiries.note(from, to, earliestMs)
   }
 
+  /** The record of a ledger of which nothing is known but where it begins. */
+  startRecord(): Buffer {
+    writer.reset()
+    writer.byte(ledgerRecordVersion)
+    writer.byte(0)
+    writer.number(this.floor)
+    return Buffer.from(writer.slice(0, writer.at))
+  }
+
   // --- reading records ----------------------------------------------------------------------------------------------
 
   /** Merges a committed record, a change or a piece of a snapshot. Keeps nothing of the bytes. */

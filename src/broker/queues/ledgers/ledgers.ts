@@ -213,6 +213,17 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return this.#states.delete(name) ? [{ key, value: null }] : []
   }
 
+  recordsForStart(id: LedgerId, start: number): readonly MachineRecord[] {
+    // While the machine log is read again what the caller appends is refused.
+    if (start === 0 || this.#machineLog?.ready !== true) return []
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    assert(!this.#states.has(name), 'a ledger begins once')
+    const state = newState(start)
+    this.#states.set(name, state)
+    return [{ key, value: state.startRecord() }]
+  }
+
   forgotten(id: LedgerId): void {
     this.#leaving.delete(keyOf(id).toString('latin1'))
   }

@@ -1,0 +1,57 @@
+// Where a queue over a topic begins: the offset of each partition, found once, when the queue is declared.
+// Promises: an offset of the log as it is then: not below its start, not beyond what is committed. What is produced
+// after the declaration was answered is in the queue whatever `x-start` says.
+// Does not know: how the start is kept (ledgers), what else a declaration says.
+
+import type { FieldTable } from '../../../base/fields.ts'
+import type { Clock } from '../../../base/world.ts'
+import type { Log, LogId } from '../../../log/store.ts'
+import type { Topic } from '../../catalog.ts'
+import { isRefusal, type Refusal } from '../../errors.ts'
+import type { Partitions } from '../../streams/partitions.ts'
+import { findOffset } from '../../streams/reading.ts'
+import { ledgerStartOf, type LedgerStart } from './queue-arguments-ours.ts'
+
+/** Of one log: everything below `start` is none of the queue's. */
+export interface QueueStart {
+  readonly log: LogId
+  readonly start: number
+}
+
+export async function findStarts(
+  partitions: Pick<Partitions, 'of'>,
+  topic: Topic,
+  args: FieldTable,
+  clock: Clock,
+): Promise<readonly QueueStart[] | Refusal> {
+  const wanted = ledgerStartOf(args)
+  const starts: QueueStart[] = []
+  for (let index = 0; index < topic.partitions; index++) {
+    const log = await partitions.of(topic, index)?.open(topic.policy)
+    if (log === undefined) continue
+    if (isRefusal(log)) return log
+    starts.push({ log: log.id, start: await startIn(log, wanted, clock) })
+  }
+  return starts
+}
+
+async function startIn(log: Log, wanted: LedgerStart, clock: Clock): Promise<number> {
+  const found = await wantedIn(log, wanted, clock)
+  return Math.max(log.start, Math.min(found, log.committed))
+}
+
+async function wantedIn(log: Log, wanted: LedgerStart, clock: Clock): Promise<number> {
+  switch (wanted.kind) {
+    case 'first':
+      return log.start
+    case 'next':
+      return log.committed
+    case 'offset':
+      return wanted.offset
+    case 'time': {
+      const { offset } = await findOffset(log, { timestampMs: wanted.timeMs }, clock)
+      // Nothing is as young yet.
+      return offset < 0 ? log.committed : offset
+    }
+  }
+}
