@@ -51,7 +51,7 @@ export class BatchBuilder {
 
   /**
    * Adds one record and returns its offset delta. `headers` is the whole rest of the record from the count of headers
-   * on, already encoded. Everything is copied during the call.
+   * on, already encoded. `bodyBytes` below 0: the value is null. Everything is copied during the call.
    */
   add(
     timestampMs: number,
@@ -65,7 +65,7 @@ export class BatchBuilder {
     else if (timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs
     // A clock set back within a batch: the record is as old as the batch.
     const timestampDelta = Math.max(0, timestampMs - this.#baseTimestampMs)
-    let bytes = 1 + varintBytes(timestampDelta) + varintBytes(delta) + varintBytes(bodyBytes) + bodyBytes
+    let bytes = 1 + varintBytes(timestampDelta) + varintBytes(delta) + varintBytes(bodyBytes) + Math.max(0, bodyBytes)
     bytes += key === null ? 1 : varintBytes(key.length) + key.length
     for (let index = 0; index < headers.length; index++) bytes += headers[index].length
     const target = this.#room(bytes + 5)
@@ -76,7 +76,7 @@ export class BatchBuilder {
     at = putVarint(target, at, delta)
     if (key === null) target[at++] = 1
     else at = putBytes(target, putVarint(target, at, key.length), key)
-    at = putVarint(target, at, bodyBytes)
+    at = putVarint(target, at, Math.max(-1, bodyBytes))
     for (let index = 0; index < body.length; index++) at = putBytes(target, at, body[index])
     for (let index = 0; index < headers.length; index++) at = putBytes(target, at, headers[index])
     assert(at === end, 'a record takes the bytes that were counted for it')

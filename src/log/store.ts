@@ -17,6 +17,7 @@ export type LogId = string & { readonly [logIdBrand]: true }
 declare const logIdBrand: unique symbol
 
 export const logId = (topic: TopicId, partition: number): LogId => `${topic}-${partition}` as LogId
+export const partitionOf = (id: LogId): number => Number(id.slice(id.lastIndexOf('-') + 1))
 
 /**
  * What a promise of an append means. `commit`: synced to the medium. `os`: written to the kernel, survives the

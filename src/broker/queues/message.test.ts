@@ -11,7 +11,7 @@ import { batchHeadBytes } from '../../log/batch.ts'
 import { BatchBuilder } from '../../log/batch-builder.ts'
 import { encodeRecords, RecordCursor, type RecordHeader } from '../../log/records.ts'
 import { MessageReader, MessageWriter } from './message.ts'
-import { readForeign } from './message-foreign.ts'
+import { ForeignReader } from './message-foreign.ts'
 import type { NewMessage, QueuePart, StoredMessage } from './parts.ts'
 
 const nothing: Buffer = Buffer.alloc(0)
@@ -154,6 +154,26 @@ describe('a message of ours', () => {
     ])
   })
 
+  test('that says so has no value at all, and comes back as published', () => {
+    for (const [said, bodyBytes, value] of [
+      [true, 0, null],
+      [false, 0, ''],
+      [true, 4, 'body'],
+    ] as const) {
+      const one = published(
+        { 'x-tombstone': { type: 'bool', value: said } },
+        { body: [Buffer.from('body').subarray(0, bodyBytes)], bodyBytes },
+      )
+      const { section } = written([one, published({})])
+      const cursor = new RecordCursor(section)
+      cursor.next()
+      expect([cursor.value?.toString() ?? null, cursor.headers().length]).toEqual([value, 1])
+      const stored = emptyStored()
+      new MessageReader().read(section, 0, stored)
+      expect([stored.body.length, stored.properties.equals(one.properties)]).toEqual([bodyBytes, true])
+    }
+  })
+
   test('tells priority and expiration, and that nothing was said', () => {
     const writer = new MessageWriter()
     writer.look(writeProperties({ priority: 7, expiration: '1500' }))
@@ -169,30 +189,33 @@ describe("a stranger's record", () => {
       [{ key: key === null ? null : Buffer.from(key), value: Buffer.from('v'), headers, timestampMs: 0 }],
       0,
     )
-    const cursor = new RecordCursor(section)
-    cursor.next()
     const stored = emptyStored()
-    readForeign(cursor, timestampMs, Buffer.from('topic'), stored)
+    new ForeignReader('topic', 3).read(section, 0, { timestampMs: () => timestampMs }, 7, stored)
     return { stored, properties: readProperties(stored.properties) }
   }
   const text = (value: string): Field => ({ type: 'text', value: Buffer.from(value) })
+  const place = [
+    { name: 'x-partition', value: { type: 'int32', value: 3 } },
+    { name: 'x-stream-offset', value: { type: 'int64', value: 7 } },
+  ]
 
   test('has its key as routing key and as x-key, its time in seconds', () => {
     const { stored, properties: props } = read('order-7', [])
     expect(stored.routingKey.toString()).toBe('order-7')
     expect(stored.exchange).toHaveLength(0)
     expect(stored.body.toString()).toBe('v')
-    expect(props).toEqual({ headers: [{ name: 'x-key', value: text('order-7') }], timestamp: 1_700_000_000 })
+    expect(props).toEqual({ headers: [{ name: 'x-key', value: text('order-7') }, ...place], timestamp: 1_700_000_000 })
   })
 
   test('without a key, or with one that is no short text, has the topic as routing key', () => {
     expect(read(null, []).stored.routingKey.toString()).toBe('topic')
-    expect(read(null, []).properties).toEqual({ timestamp: 1_700_000_000 })
+    expect(read(null, []).properties).toEqual({ headers: place, timestamp: 1_700_000_000 })
     expect(read('k'.repeat(256), []).stored.routingKey.toString()).toBe('topic')
     const binary = read(Buffer.of(0xff, 0xfe), [])
     expect(binary.stored.routingKey.toString()).toBe('topic')
     expect(binary.properties.headers).toEqual([
       { name: 'x-key', value: { type: 'bytes', value: Buffer.of(0xff, 0xfe) } },
+      ...place,
     ])
   })
 
@@ -206,8 +229,50 @@ describe("a stranger's record", () => {
     expect(props.headers).toEqual([
       { name: 'a', value: { type: 'array', value: [text('1'), text('2')] } },
       { name: 'gone', value: { type: 'void' } },
+      ...place,
     ])
   })
+
+  test('is what a naive reader says, whatever its key, headers and time', () => {
+    const bytes = fc.uint8Array({ maxLength: 80 }).map((given) => Buffer.from(given))
+    const nameOf = fc.oneof(name, fc.constantFrom('a', 'b', 'amqp', 'x-key', 'x-partition', 'x-tombstone'))
+    const header = fc.record({ name: nameOf, value: fc.option(fc.oneof(bytes, name.map(Buffer.from))) })
+    fc.assert(
+      fc.property(
+        fc.option(fc.oneof(bytes, name.map(Buffer.from))),
+        fc.option(bytes),
+        fc.array(header, { maxLength: 20 }),
+        fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constant(2 ** 60)),
+        (key, value, headers, timestampMs) => {
+          const section = encodeRecords([{ key, value, headers, timestampMs: 0 }], 0)
+          const stored = emptyStored()
+          new ForeignReader('topic', 3).read(section, 0, { timestampMs: () => timestampMs }, 7, stored)
+          expect(readProperties(stored.properties)).toEqual(naive(key, value, headers, timestampMs))
+          expect(stored.body.equals(value ?? nothing)).toBe(true)
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  function naive(key: Buffer | null, value: Buffer | null, headers: readonly RecordHeader[], timestampMs: number) {
+    const fieldOf = (of: Buffer | null): Field => {
+      if (of === null) return { type: 'void' }
+      return { type: of.equals(Buffer.from(of.toString())) ? 'text' : 'bytes', value: of }
+    }
+    const ours = ['amqp', 'x-key', 'x-partition', 'x-stream-offset', 'x-tombstone', 'x-headers-omitted']
+    const names = new Set(headers.map((one) => one.name).filter((one) => !ours.includes(one)))
+    const table = [...names].map((one) => {
+      const fields = headers.filter((of) => of.name === one).map((of) => fieldOf(of.value))
+      return { name: one, value: fields.length === 1 ? fields[0] : { type: 'array', value: fields } }
+    })
+    const first = key === null ? [] : [{ name: 'x-key', value: fieldOf(key) }]
+    const last = value === null ? [{ name: 'x-tombstone', value: { type: 'bool', value: true } }] : []
+    return {
+      headers: [...first, ...table, ...last, ...place],
+      timestamp: Math.floor(Math.min(timestampMs, Number.MAX_SAFE_INTEGER) / 1000),
+    }
+  }
 
   test('fits a frame, however many names are left out', () => {
     const long = Array.from({ length: 100 }, (_, at) => ({ name: `${at}${'€'.repeat(300)}`, value: Buffer.alloc(1) }))
@@ -219,7 +284,7 @@ describe("a stranger's record", () => {
   test('has no time when it says none, and names the headers that are too large', () => {
     const { properties: props } = read(null, [{ name: 'large', value: Buffer.alloc(200_000) }], -1)
     expect(props).toEqual({
-      headers: [{ name: 'x-headers-omitted', value: { type: 'array', value: [text('large')] } }],
+      headers: [{ name: 'x-headers-omitted', value: { type: 'array', value: [text('large')] } }, ...place],
     })
   })
 })

@@ -16,6 +16,8 @@ const headerVersion = 0
 const deadLetterFlag = 0x01
 /** A user's header of this name is the record's key. */
 export const keyHeader = 'x-key'
+/** True: the record has no value at all, which is something else than an empty body. */
+export const tombstoneHeader = 'x-tombstone'
 
 const flagHeaders = 0x2000
 const flagPriority = 0x0800
@@ -66,10 +68,12 @@ export class MessageWriter {
   #writeWithHeaders(builder: BatchBuilder, message: NewMessage, timestampMs: number): void {
     this.#scan.scan(message.properties)
     let key: Buffer | null = null
+    let isTombstone = false
     let count = 1
     const rest: Buffer[] = []
     for (const { name, value } of this.#scan.headers() ?? []) {
       if (name === keyHeader) key = keyOf(value)
+      else if (name === tombstoneHeader) isTombstone = value.type === 'bool' && value.value && message.bodyBytes === 0
       else {
         const text = scalarText(value)
         if (text === undefined || name === 'amqp') continue
@@ -79,7 +83,7 @@ export class MessageWriter {
     }
     this.#prepareLead(message, count)
     const headers = [this.#lead, message.properties, ...rest]
-    builder.add(timestampMs, key, message.body, message.bodyBytes, headers)
+    builder.add(timestampMs, key, message.body, isTombstone ? -1 : message.bodyBytes, headers)
   }
 
   /** Count of headers, then ours up to where the properties follow. Mostly that of the message before. */
@@ -197,7 +201,7 @@ export class MessageReader {
     at = behindVarint(section, at)
     const key = varintAt(section, at)
     at = behindVarint(section, at) + (key < 0 ? 0 : key)
-    const bodyBytes = varintAt(section, at)
+    const bodyBytes = Math.max(0, varintAt(section, at))
     at = behindVarint(section, at)
     message.body = section.subarray(at, at + bodyBytes)
     // The count of headers; ours is the first.

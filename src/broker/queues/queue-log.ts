@@ -7,7 +7,7 @@ import { assert } from '../../base/assert.ts'
 import type { BufferPool } from '../../base/buffer-pool.ts'
 import type { World } from '../../base/world.ts'
 import { BatchBuilder, type SealedBatch } from '../../log/batch-builder.ts'
-import { AppendFailure, type AppendEntry, type Log, type Store } from '../../log/store.ts'
+import { AppendFailure, partitionOf, type AppendEntry, type Log, type Store } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import type { Partition } from '../streams/partition.ts'
@@ -15,7 +15,7 @@ import type { MessageWriter } from './message.ts'
 import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
 import type { QueueTurns, TurnTask } from './queue-turns.ts'
 import type { Trimming, TrimmedLog } from './queue-trimming.ts'
-import { Reading, type ReadingBudget } from './reading.ts'
+import { Reading, type ReadFrom, type ReadingBudget } from './reading.ts'
 import { BatchReceipt } from './receipt.ts'
 import type { SharedBatch } from './shared-batch.ts'
 
@@ -116,7 +116,7 @@ export class QueueLog implements TrimmedLog {
 
   /** A place to read at, held by the caller until he releases it. */
   openReading(): Reading {
-    return new Reading(this.#tools.world, this.#tools.budget, this.log, this.#topic().name)
+    return new Reading(this.#tools.world, this.#tools.budget, this.log, readFrom(this.#topic, this.partition))
   }
 
   /** The place where the queue's own messages are read. */
@@ -369,6 +369,18 @@ export class QueueLog implements TrimmedLog {
 export interface PlacedAt {
   readonly level: number
   readonly expiryMs: number | undefined
+}
+
+/** A topic's name and the number of a partition never change; how many partitions it has may. */
+function readFrom(topic: () => Topic, partition: Partition): ReadFrom {
+  return {
+    name: topic().name,
+    partition: partitionOf(partition.id),
+    get tellsPlace() {
+      const { partitions, origin } = topic()
+      return partitions > 1 || origin === 'kafka'
+    },
+  }
 }
 
 export const goneRefusal = (): Refusal => refuse('queueMissing', 'the queue was deleted')

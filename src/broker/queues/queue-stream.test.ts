@@ -7,7 +7,7 @@ import { readProperties, writeProperties } from '../../base/properties.ts'
 import type { Field, FieldTable } from '../../base/fields.ts'
 import { turns } from '../broker-world.contract.ts'
 import { consume, publish, QueueStage, testMessage, TestConsumer } from './queue-stage.contract.ts'
-import { withOffset } from './stream-reader.ts'
+import { withPlace } from './message-place.ts'
 
 const text = (value: string): Field => ({ type: 'text', value: Buffer.from(value) })
 const args = (given: Record<string, Field>): FieldTable =>
@@ -142,7 +142,7 @@ test.each([
   { contentType: 'a', contentEncoding: 'b', headers: args({ h: text('v') }), deliveryMode: 2, appId: 'x' },
   { headers: args({ 'x-stream-offset': text('forged'), h: text('v') }), type: 't' },
 ])('the offset is written into any properties, and nothing else changes: %j', (given) => {
-  const { headers = [], ...rest } = readProperties(withOffset(writeProperties(given), 2 ** 40 + 7))
+  const { headers = [], ...rest } = readProperties(withPlace(writeProperties(given), -1, 2 ** 40 + 7))
   const { headers: before = [], ...restBefore } = readProperties(writeProperties(given))
   expect(rest).toEqual(restBefore)
   expect(headers).toEqual([

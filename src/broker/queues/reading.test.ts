@@ -7,6 +7,8 @@ import { testWorld, turns } from '../broker-world.contract.ts'
 import { AppendFailure, offset, type Log } from '../../log/store.ts'
 import { Reading, ReadingBudget } from './reading.ts'
 
+const from = { name: 'q', partition: 0, tellsPlace: false }
+
 test.each([true, false])('a gap up to the end is found out by one read (takes a turn: %s)', async (isAsync) => {
   let reads = 0
   const log = {
@@ -18,7 +20,7 @@ test.each([true, false])('a gap up to the end is found out by one read (takes a 
       return isAsync ? Promise.resolve(nothing) : nothing
     },
   }
-  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, 'q')
+  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, from)
   let missing = reading.seek(4)
   if (isAsync) {
     expect(missing).toBeInstanceOf(Promise)
@@ -37,7 +39,7 @@ test('a read that nobody waits for may fail', async () => {
     committed: offset(10),
     read: () => Promise.reject(new AppendFailure('closed', 'deleted')),
   }
-  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, 'q')
+  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, from)
   expect(reading.seek(4)).toBeInstanceOf(Promise)
   await turns()
   await expect(reading.seek(4)).rejects.toThrow('deleted')

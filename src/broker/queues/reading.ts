@@ -5,10 +5,11 @@
 import { assert } from '../../base/assert.ts'
 import { KiB, MiB } from '../../base/limits.ts'
 import type { World } from '../../base/world.ts'
-import { MalformedRecords, RecordCursor } from '../../log/records.ts'
+import { RecordCursor } from '../../log/records.ts'
 import { offset as asOffset, type Batches, type Log } from '../../log/store.ts'
 import { MessageReader } from './message.ts'
-import { readForeign } from './message-foreign.ts'
+import { ForeignReader } from './message-foreign.ts'
+import { withPlace } from './message-place.ts'
 import type { StoredMessage } from './parts.ts'
 import { ReadingWindow, type Absence } from './reading-window.ts'
 
@@ -51,11 +52,20 @@ export class ReadingBudget {
   }
 }
 
+/** What of the log's topic and partition is written on messages. */
+export interface ReadFrom {
+  readonly name: string
+  readonly partition: number
+  /** Messages of ours are told their place too: those of the topic that are not would be told apart by nothing else. */
+  readonly tellsPlace: boolean
+}
+
 export class Reading {
   readonly #world: Pick<World, 'clock'>
   readonly #budget: ReadingBudget
   readonly #log: Log
-  readonly #topic: Buffer
+  readonly #from: ReadFrom
+  readonly #foreign: ForeignReader
   readonly #messages = new MessageReader()
   #windows: ReadingWindow[] = []
   #current: ReadingWindow | undefined
@@ -69,11 +79,12 @@ export class Reading {
   /** After seek() said why a message is missing: the same holds for all below this offset. */
   missingBelow = 0
 
-  constructor(world: Pick<World, 'clock'>, budget: ReadingBudget, log: Log, topicName: string) {
+  constructor(world: Pick<World, 'clock'>, budget: ReadingBudget, log: Log, from: ReadFrom) {
     this.#world = world
     this.#budget = budget
     this.#log = log
-    this.#topic = Buffer.from(topicName).subarray(0, 255)
+    this.#from = from
+    this.#foreign = new ForeignReader(from.name, from.partition)
   }
 
   /**
@@ -167,10 +178,10 @@ export class Reading {
     const window = this.#current
     assert(window !== undefined, 'a message was sought before it is read')
     const at = window.position(offset)
-    if (window.isOwn) return this.#messages.read(window.section, at, message)
-    const cursor = new RecordCursor(window.section.subarray(at))
-    if (!cursor.next()) throw new MalformedRecords('a record that was there is gone')
-    readForeign(cursor, window.timestampMs(cursor.timestampDeltaMs), this.#topic, message)
+    if (!window.isOwn) return this.#foreign.read(window.section, at, window, offset, message)
+    this.#messages.read(window.section, at, message)
+    const from = this.#from
+    if (from.tellsPlace) message.properties = withPlace(message.properties, from.partition, offset)
   }
 
   /** Where the batch begins that holds what was sought. */

@@ -3,10 +3,11 @@
 // Does not know: other consumers of the stream, acknowledgements beyond the credit they give back.
 
 import { fieldTypeName, findField, type Field, type FieldTable } from '../../base/fields.ts'
-import { readProperties, withHeaders } from '../../base/properties.ts'
+import { readProperties } from '../../base/properties.ts'
 import type { Log } from '../../log/store.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import { blankMessage } from './message.ts'
+import { withPlace } from './message-place.ts'
 import type { QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import { ageMsOf } from './desk/argument-values.ts'
 import type { Reading } from './reading.ts'
@@ -73,13 +74,6 @@ function filterOf(args: FieldTable): StreamFilter | undefined {
   const unfiltered = findField(args, 'x-stream-match-unfiltered')
   return { values, matchesUnfiltered: unfiltered?.type === 'bool' && unfiltered.value }
 }
-
-/** The header that tells a message's place: length of the name, name, type, and 8 bytes. */
-const offsetHeader = 'x-stream-offset'
-const offsetName = Buffer.from(offsetHeader)
-const offsetEntryBytes = 1 + offsetName.length + 1 + 8
-const int64Tag = 'l'.charCodeAt(0)
-const flagsWithHeaders = 0x20
 
 export class StreamReader {
   readonly consumer: QueueConsumer
@@ -196,7 +190,7 @@ export class StreamReader {
     this.#reading.fill(offset, message)
     if (this.#filter !== undefined && !passes(this.#filter, message.properties)) return
     message.offset = offset
-    message.properties = withOffset(message.properties, offset)
+    message.properties = withPlace(message.properties, -1, offset)
     this.consumer.deliver(message)
   }
 
@@ -211,33 +205,4 @@ function passes(filter: StreamFilter, properties: Buffer): boolean {
   const value = findField(headers, filterValueHeader)
   if (value === undefined) return filter.matchesUnfiltered
   return value.type === 'text' && filter.values.has(value.value.toString('utf8'))
-}
-
-/** The properties with the message's offset as one more header; every other byte as it is. */
-export function withOffset(properties: Buffer, offset: number): Buffer {
-  const hasHeaders = (properties[0] & flagsWithHeaders) !== 0
-  if (hasHeaders && properties.includes(offsetName)) {
-    const { headers = [] } = readProperties(properties)
-    const others = headers.filter(({ name }) => name !== offsetHeader)
-    return withHeaders(properties, [...others, { name: offsetHeader, value: { type: 'int64', value: offset } }])
-  }
-  // Headers follow content type and content encoding.
-  let at = 2
-  if ((properties[0] & 0x80) !== 0) at += 1 + properties[at]
-  if ((properties[0] & 0x40) !== 0) at += 1 + properties[at]
-  const before = hasHeaders ? properties.readUInt32BE(at) : 0
-  const tableEnd = hasHeaders ? at + 4 + before : at
-  const written = Buffer.allocUnsafe(properties.length + offsetEntryBytes + (hasHeaders ? 0 : 4))
-  properties.copy(written, 0, 0, at)
-  written[0] |= flagsWithHeaders
-  written.writeUInt32BE(before + offsetEntryBytes, at)
-  let to = at + 4
-  to += properties.copy(written, to, at + (hasHeaders ? 4 : 0), tableEnd)
-  written[to++] = offsetName.length
-  to += offsetName.copy(written, to)
-  written[to++] = int64Tag
-  written.writeUInt32BE(Math.floor(offset / 0x1_0000_0000), to)
-  written.writeUInt32BE(offset >>> 0, to + 4)
-  properties.copy(written, to + 8, tableEnd)
-  return written
 }

@@ -9,6 +9,7 @@ import { PropertyScan } from '../../../base/property-scan.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { Publication, Published, Receipt } from '../../queue-door.ts'
 import type { ChannelHost, ChannelIdentity } from './channel-host.ts'
+import { tombstoneHeader } from '../message.ts'
 import { expirationFault } from './publishing-expiration.ts'
 import type { Destinations, NewMessage, QueuePart } from '../parts.ts'
 import { ReceiptCombiner, storedReceipt } from '../receipt.ts'
@@ -17,6 +18,7 @@ import { SharedBatch, sharedBodyBytesMin } from '../shared-batch.ts'
 
 const nothing: readonly string[] = []
 const carbonCopy = Buffer.from('CC')
+const tombstoneName = Buffer.from(tombstoneHeader)
 
 export class Publishing {
   /** What route() made of the last publication: valid until the next. */
@@ -130,7 +132,7 @@ export class Publishing {
     return isPlain ? undefined : this.#judgeFully(publication)
   }
 
-  #judgeFully({ properties, routingKey }: Publication): Refusal | undefined {
+  #judgeFully({ properties, routingKey, bodyBytes }: Publication): Refusal | undefined {
     const scan = this.#scan
     // All of them are read before the scan is used again.
     const expiration = scan.expiration()
@@ -144,8 +146,12 @@ export class Publishing {
       const fault = expirationFault(expiration)
       if (fault !== undefined) return refuse('invalidMessage', `invalid expiration '${expiration}': ${fault}`)
     }
-    if (this.#mayNameCopies()) {
+    if (this.#mayName(carbonCopy)) {
       const refused = this.#judgeCopies(routingKey, scan.headers() ?? [])
+      if (refused !== undefined) return refused
+    }
+    if (this.#mayName(tombstoneName)) {
+      const refused = this.#judgeTombstone(bodyBytes)
       if (refused !== undefined) return refused
     }
     const { principal, mayImpersonate } = this.#identity
@@ -156,12 +162,24 @@ export class Publishing {
     return undefined
   }
 
-  /** Whether a header may be called CC or BCC: looked up in the bytes, since headers are seldom read here. */
-  #mayNameCopies(): boolean {
+  /** Whether a header may be called so (CC and BCC alike): looked up in the bytes, since headers are seldom read here. */
+  #mayName(name: Buffer): boolean {
     const { bytes, headersAt, headersEnd } = this.#scan
     if (headersAt < 0) return false
-    const at = bytes.indexOf(carbonCopy, headersAt)
+    const at = bytes.indexOf(name, headersAt)
     return at >= 0 && at < headersEnd
+  }
+
+  /** A record without a value: not one with a body. */
+  #judgeTombstone(bodyBytes: number): Refusal | undefined {
+    const said = findField(this.#scan.headers() ?? [], tombstoneHeader)
+    if (said === undefined) return undefined
+    if (said.type !== 'bool') {
+      const why = `invalid message: {unacceptable_type_in_header,"${tombstoneHeader}",${fieldTypeName(said)}}`
+      return refuse('invalidMessage', why)
+    }
+    if (!said.value || bodyBytes === 0) return undefined
+    return refuse('invalidMessage', `invalid message: '${tombstoneHeader}' with a body of ${bodyBytes} bytes`)
   }
 
   /** CC and BCC: further routing keys. BCC is not for the eyes of those who get the message. */

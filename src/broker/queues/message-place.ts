@@ -1,0 +1,67 @@
+// A message's place written on it: the headers x-partition and x-stream-offset.
+// Promises: whatever else is in the properties stays byte for byte; a header of these names that somebody else wrote is
+// replaced.
+// Does not know: which messages are told their place (reading.ts, stream-reader.ts).
+
+import type { FieldEntry } from '../../base/fields.ts'
+import { readProperties, withHeaders } from '../../base/properties.ts'
+
+export const partitionHeader = 'x-partition'
+export const offsetHeader = 'x-stream-offset'
+const partitionName = Buffer.from(partitionHeader)
+const offsetName = Buffer.from(offsetHeader)
+/** An entry: length of the name, name, type, value. */
+const partitionEntryBytes = 1 + partitionName.length + 1 + 4
+const offsetEntryBytes = 1 + offsetName.length + 1 + 8
+export const placeBytes = partitionEntryBytes + offsetEntryBytes
+const int32Tag = 'I'.charCodeAt(0)
+const int64Tag = 'l'.charCodeAt(0)
+const flagsWithHeaders = 0x20
+
+/** Writes the entries of a place into a table; answers where they end. `partition` below 0: the offset alone. */
+export function putPlace(target: Buffer, at: number, partition: number, offset: number): number {
+  if (partition >= 0) {
+    target[at++] = partitionName.length
+    at += partitionName.copy(target, at)
+    target[at++] = int32Tag
+    at = target.writeInt32BE(partition, at)
+  }
+  target[at++] = offsetName.length
+  at += offsetName.copy(target, at)
+  target[at++] = int64Tag
+  at = target.writeUInt32BE(Math.floor(offset / 0x1_0000_0000), at)
+  return target.writeUInt32BE(offset >>> 0, at)
+}
+
+/** The place as entries of a table. */
+export function placeEntries(partition: number, offset: number): FieldEntry[] {
+  const place: FieldEntry = { name: offsetHeader, value: { type: 'int64', value: offset } }
+  return partition < 0 ? [place] : [{ name: partitionHeader, value: { type: 'int32', value: partition } }, place]
+}
+
+/** The properties with the message's place as further headers. `partition` below 0: the offset alone. */
+export function withPlace(properties: Buffer, partition: number, offset: number): Buffer {
+  const hasHeaders = (properties[0] & flagsWithHeaders) !== 0
+  if (hasHeaders && (properties.includes(offsetName) || (partition >= 0 && properties.includes(partitionName)))) {
+    const { headers = [] } = readProperties(properties)
+    const place = placeEntries(partition, offset)
+    const others = headers.filter((header) => !place.some(({ name }) => name === header.name))
+    return withHeaders(properties, [...others, ...place])
+  }
+  // Headers follow content type and content encoding.
+  let at = 2
+  if ((properties[0] & 0x80) !== 0) at += 1 + properties[at]
+  if ((properties[0] & 0x40) !== 0) at += 1 + properties[at]
+  const before = hasHeaders ? properties.readUInt32BE(at) : 0
+  const tableEnd = hasHeaders ? at + 4 + before : at
+  const added = partition < 0 ? offsetEntryBytes : placeBytes
+  const written = Buffer.allocUnsafe(properties.length + added + (hasHeaders ? 0 : 4))
+  properties.copy(written, 0, 0, at)
+  written[0] |= flagsWithHeaders
+  written.writeUInt32BE(before + added, at)
+  let to = at + 4
+  to += properties.copy(written, to, at + (hasHeaders ? 4 : 0), tableEnd)
+  to = putPlace(written, to, partition, offset)
+  properties.copy(written, to, tableEnd)
+  return written
+}
