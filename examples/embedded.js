@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { startBroker } from 'odradek'
 
 const broker = await startBroker({ settings: { 'num.partitions': 3 } })
-const kafka = new Kafka({ brokers: [broker.kafka.address], logLevel: logLevel.ERROR })
+const kafka = new Kafka({ brokers: [broker.kafka], logLevel: logLevel.ERROR })
 const producer = kafka.producer()
 await producer.connect()
 const [sent] = await producer.send({ topic: 'orders', messages: [{ key: 'o-1', value: 'one spool of thread' }] })

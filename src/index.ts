@@ -2,5 +2,18 @@
 // Promises: the one re-export there is; what is here keeps its shape between minor versions.
 // Does not know: the command line.
 
-export { startBroker, StartFailure, type Listening, type RunningBroker } from './server/start.ts'
+export { startBroker } from './server/embedded.ts'
+export {
+  RequestRefused,
+  StartFailure,
+  type BrokerOptions,
+  type QueueCounts,
+  type Queues,
+  type RecordToStore,
+  type RunningBroker,
+  type StoredPlace,
+  type StoredRecord,
+  type Topics,
+  type TopicSummary,
+} from './server/embedding.ts'
 export type { Config } from './server/config.ts'

@@ -9,7 +9,7 @@ import { encodeRecords, type NewRecord } from '../log/records.ts'
 import { CommandFailure } from './exit.ts'
 import type { KafkaClient, TopicMetadata } from './kafka-client.ts'
 import { errorCodes, kafkaFailure } from './kafka-errors.ts'
-import { partitionOfKey } from './partitioner.ts'
+import { partitionOfKey } from '../base/murmur2.ts'
 
 export interface ProducerOptions {
   readonly acks: 0 | 1 | -1

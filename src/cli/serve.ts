@@ -1,7 +1,7 @@
 // odradek serve: configuration to a running broker to its orderly end.
 // Promises: one ready line with real addresses; SIGTERM and SIGINT answer what is in flight, sync and exit 0; what
 // prevents a start is one line each on stderr, and exit 1; of a wrong configuration exit 2.
-// Does not know: the broker. startBroker composes it.
+// Does not know: the broker. startServer composes it.
 
 import { relative, resolve } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
@@ -16,9 +16,10 @@ import {
   type Layer,
   type OptionName,
 } from '../server/config.ts'
+import { StartFailure } from '../server/embedding.ts'
 import { nodeDisk } from '../server/node-disk.ts'
 import { nodeClock } from '../server/node-world.ts'
-import { startBroker, StartFailure, type RunningBroker } from '../server/start.ts'
+import { startServer, type RunningServer } from '../server/start.ts'
 import { CommandFailure, exitCodes } from './exit.ts'
 import { version } from './version.ts'
 
@@ -45,9 +46,9 @@ export async function serve(flags: ServeFlags, env: NodeJS.ProcessEnv): Promise<
   keepYoungGenerationSmall()
   const config = await readConfig(flags, env)
   if ('problems' in config) throw new CommandFailure(config.problems.join('\n'), exitCodes.usage)
-  let broker: RunningBroker
+  let broker: RunningServer
   try {
-    broker = await startBroker(config)
+    broker = await startServer(config)
   } catch (error) {
     if (error instanceof StartFailure) throw new CommandFailure(error.message)
     throw error
@@ -98,7 +99,7 @@ function layerOfFlags(flags: ServeFlags): Layer {
 }
 
 /** The process ends by a signal, in order, or by a storage failure, at once: nothing can be promised any more. */
-function watchForEnd(broker: RunningBroker): void {
+function watchForEnd(broker: RunningServer): void {
   let isEnding = false
   const end = (): void => {
     if (isEnding) process.exit(exitCodes.failure)
@@ -118,7 +119,7 @@ function fail(error: unknown): void {
   process.exit(exitCodes.failure)
 }
 
-function readyLine(broker: RunningBroker): string {
+function readyLine(broker: RunningServer): string {
   const ready = {
     ready: true,
     kafka: broker.kafka.address,
@@ -135,7 +136,7 @@ const durabilityMeans: Readonly<Record<Config['durability'], string>> = {
   os: 'os: what is acknowledged survives the end of this process, NOT a power cut or a crash of the machine',
 }
 
-function greeting(broker: RunningBroker, config: Config): string {
+function greeting(broker: RunningServer, config: Config): string {
   const odradek = ownCommand(process.argv[1] ?? 'odradek')
   const { host, port } = broker.kafka
   const near = printAddress({ host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port })

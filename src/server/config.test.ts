@@ -156,7 +156,7 @@ test('a bad value is named even where a stronger source hides it, and all of the
 test('what a program gives is judged by name and value', () => {
   expect(layerOfProgram({ kafak: 'a:1' })).toEqual({
     problems: [
-      'kafak: there is no such option; there are data, store, kafka, amqp, advertise, durability, logLevel, logFormat, settings',
+      'kafak: there is no such option; there are data, store, kafka, amqp, advertise, durability, logLevel, logFormat, settings, clock',
     ],
   })
   const layer = layerOfProgram({ kafka: '127.0.0.1:0', advertise: undefined, settings: { 'num.partitions': 3 } })

@@ -172,7 +172,9 @@ export function layerOfProgram(given: Readonly<Record<string, unknown>>): Layer 
       for (const [setting, text] of Object.entries(value)) settings.set(setting, { as: setting, text: String(text) })
     } else if (name in options) said.set(name as OptionName, { as: name, text: String(value) })
     else
-      problems.push(`${name}: there is no such option; there are ${[...Object.keys(options), 'settings'].join(', ')}`)
+      problems.push(
+        `${name}: there is no such option; there are ${[...Object.keys(options), 'settings', 'clock'].join(', ')}`,
+      )
   }
   return problems.length > 0 ? { problems } : { options: said, settings }
 }

@@ -1,4 +1,4 @@
-// startBroker in this process: what it refuses in one line, what it leaves behind.
+// startServer in this process: what it refuses in one line, what it leaves behind.
 // Promises: free ports and folders of its own only.
 // Does not know: Kafka clients (test/e2e).
 
@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Config } from './config.ts'
-import { startBroker, StartFailure } from './start.ts'
+import { StartFailure } from './embedding.ts'
+import { startServer } from './start.ts'
 
 let folder = ''
 beforeAll(() => {
@@ -16,13 +17,13 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 async function refusal(config: Partial<Config>): Promise<string> {
-  const outcome = await startBroker(config).catch((error: unknown) => error)
+  const outcome = await startServer(config).catch((error: unknown) => error)
   if (!(outcome instanceof StartFailure)) throw new Error('it was expected to refuse')
   return outcome.message
 }
 
 test('without a word: in memory, on a free port of this machine, closed as often as one likes', async () => {
-  const [one, other] = await Promise.all([startBroker(), startBroker()])
+  const [one, other] = await Promise.all([startServer(), startServer()])
   expect(one.kafka.address).toBe(`127.0.0.1:${one.kafka.port}`)
   expect(one.dataPath).toBeUndefined()
   expect(one.kafka.port).not.toBe(other.kafka.port)
@@ -42,7 +43,7 @@ test('a wrong configuration opens nothing', async () => {
 
 test('one broker a folder; a start that fails lets go of it, and so does close', async () => {
   const store = `file:${join(folder, 'data')}`
-  const first = await startBroker({ store })
+  const first = await startServer({ store })
   expect(first.dataPath).toBe(join(folder, 'data'))
   expect(await refusal({ store })).toBe(
     `${join(folder, 'data')} is in use by this process (${process.pid}): stop it, or choose another folder with --data DIR`,
@@ -55,18 +56,18 @@ test('one broker a folder; a start that fails lets go of it, and so does close',
   expect(await refusal({ store: `file:${other}`, amqp: first.amqp.address })).toBe(
     `${first.amqp.address} is already in use: stop what listens there, or choose another address with --amqp HOST:PORT, or --amqp off`,
   )
-  const second = await startBroker({ store: `file:${other}` })
+  const second = await startServer({ store: `file:${other}` })
   await Promise.all([first.close(), second.close()])
-  const again = await startBroker({ store })
+  const again = await startServer({ store })
   await again.close()
 })
 
 test('what is off listens nowhere', async () => {
-  const broker = await startBroker({ amqp: 'off', kafka: 'off' })
+  const broker = await startServer({ amqp: 'off', kafka: 'off' })
   expect(broker.amqp).toEqual({ host: '', port: 0, address: 'off', url: '' })
   expect(broker.kafka.address).toBe('off')
   await broker.close()
-  const other = await startBroker()
+  const other = await startServer()
   expect(other.amqp.url).toBe(`amqp://guest:guest@${other.amqp.address}`)
   await other.close()
 })

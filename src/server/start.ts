@@ -1,10 +1,10 @@
 // The composition root: a world, the engine that the store URL names, the broker on it, listeners before it.
-// Promises: startBroker answers a broker that takes connections, or rejects with a StartFailure of one line and leaves
+// Promises: startServer answers a broker that takes connections, or rejects with a StartFailure of one line and leaves
 // nothing open; close() answers what is in flight and syncs.
-// Does not know: argv, signals, the environment (cli/serve).
+// Does not know: argv, signals, the environment (cli/serve); what an embedding program sees of it (embedded.ts).
 
 import { resolve } from 'node:path'
-import { DiskError, NetError, type Connection, type DiskErrorKind, type World } from '../base/world.ts'
+import { DiskError, NetError, type Clock, type Connection, type DiskErrorKind, type World } from '../base/world.ts'
 import { openBroker, SettingError, type Broker, type BrokerConfig } from '../broker/broker.ts'
 import type { Session, SessionIdentity } from '../broker/door.ts'
 import { AppendFailure, CorruptLog, type Store } from '../log/store.ts'
@@ -14,6 +14,7 @@ import { parseAddress, printAddress } from './address.ts'
 import { adminSocketPath } from './admin-path.ts'
 import { openAdminSocket } from './admin-socket.ts'
 import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, type StorePlace } from './config.ts'
+import { StartFailure } from './embedding.ts'
 import { openListener, type Drainable, type OpenListener } from './listeners.ts'
 import { nodeWorld } from './node-world.ts'
 
@@ -24,7 +25,7 @@ export interface Listening {
   readonly address: string
 }
 
-export interface RunningBroker {
+export interface RunningServer {
   readonly kafka: Listening
   /** `url` is what RabbitMQ's clients take whole; empty when off. */
   readonly amqp: Listening & { readonly url: string }
@@ -32,15 +33,14 @@ export interface RunningBroker {
   readonly dataPath?: string
   /** The socket file of the command line; undefined in memory, and where no such file can be. */
   readonly adminSocket?: string
+  /** The broker's. */
+  readonly clock: Clock
+  /** The door, for this process itself. */
+  session(identity: SessionIdentity): Session
   /** Resolves when storage failed for good: nothing can be promised any more and the process should end. */
   readonly failed: Promise<Error>
   /** Stops accepting, answers what is in flight, syncs, releases the data folder. May be called again. */
   close(): Promise<void>
-}
-
-/** Why a broker did not start: a line for people. */
-export class StartFailure extends Error {
-  override readonly name = 'StartFailure'
 }
 
 /** How long requests under way may take to be answered when the broker closes. */
@@ -48,7 +48,7 @@ const drainMs = 1000
 /** The memory store holds no more than this: a test that never ends must not take the machine down. */
 const memoryStoreBytesMax = 1024 * 1024 * 1024
 
-export async function startBroker(given: Partial<Config> = {}): Promise<RunningBroker> {
+export async function startServer(given: Partial<Config> = {}): Promise<RunningServer> {
   const config = judged(given)
   const world = nodeWorld({ trace: { level: config.logLevel, format: config.logFormat } })
   const { failed, fail } = failure()
@@ -86,6 +86,8 @@ export async function startBroker(given: Partial<Config> = {}): Promise<RunningB
       amqp: { ...amqp, url: amqp.port === 0 ? '' : `amqp://guest:guest@${amqp.address}` },
       ...(dataPath === undefined ? {} : { dataPath }),
       ...(dataPath === undefined || admin === undefined ? {} : { adminSocket: adminSocketPath(dataPath) }),
+      clock: world.clock,
+      session: openSession,
       failed,
       close: () => (closing ??= closeAll()),
     }

@@ -6,14 +6,14 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startBroker, type RunningBroker } from '../../src/index.ts'
+import { startServer, type RunningServer } from '../../src/server/start.ts'
 import { main, odradek, start, type Ended } from './program.ts'
 
-let broker: RunningBroker
+let broker: RunningServer
 let folder = ''
 const dataOf = (name: string): string => join(folder, name)
-const begin = (name: string): Promise<RunningBroker> =>
-  startBroker({ store: `file:${dataOf(name)}`, amqp: 'off', logLevel: 'error' })
+const begin = (name: string): Promise<RunningServer> =>
+  startServer({ store: `file:${dataOf(name)}`, amqp: 'off', logLevel: 'error' })
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'odradek-queues-'))
   broker = await begin('data')
@@ -328,7 +328,7 @@ describe('the socket file', () => {
   })
 
   test('is not there in memory; a folder whose path is too long goes without', async () => {
-    const inMemory = await startBroker({ amqp: 'off', kafka: 'off' })
+    const inMemory = await startServer({ amqp: 'off', kafka: 'off' })
     expect(inMemory.adminSocket).toBeUndefined()
     await inMemory.close()
     const long = 'x'.repeat(100)

@@ -20,8 +20,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-const cli = (line: string, input = ''): Promise<Ended> =>
-  odradek([...line.split(' '), '--kafka', broker.kafka.address], input)
+const cli = (line: string, input = ''): Promise<Ended> => odradek([...line.split(' '), '--kafka', broker.kafka], input)
 /** The output of a command that succeeds. */
 async function out(line: string, input = ''): Promise<string> {
   const ended = await cli(line, input)
@@ -92,7 +91,7 @@ test.each(['gzip', 'snappy', 'lz4', 'zstd'])('%s there and back', async (codec) 
 })
 
 test('bytes that are no text go through unchanged, and as base64 in JSON', async () => {
-  const running = start(main, ['produce', 'raw', '--kafka', broker.kafka.address])
+  const running = start(main, ['produce', 'raw', '--kafka', broker.kafka])
   running.process.stdin?.end(Buffer.from([0xff, 0x00, 0xfe, 0x0a]))
   expect((await running.ended).code).toBe(0)
   expect(await out('consume raw --from-beginning --exit --json')).toContain('"value":{"base64":"/wD+"}')
@@ -135,7 +134,7 @@ test('groups: lag in records and in time, reset, delete', async () => {
 
 test('two members of a group share the partitions; when one leaves the other has all', async () => {
   await out('topics create shared --partitions 4')
-  const args = ['consume', 'shared', '--group', 'sharers', '--from-beginning', '--kafka', broker.kafka.address]
+  const args = ['consume', 'shared', '--group', 'sharers', '--from-beginning', '--kafka', broker.kafka]
   const format = ['--format', '%p\\n']
   const first = start(main, [...args, ...format])
   const second = start(main, [...args, ...format])
@@ -187,15 +186,15 @@ test('inspect reads segment files and names damage', async () => {
 })
 
 test('several addresses: the first that answers is enough', async () => {
-  const ended = await odradek(['topics', 'list', '--kafka', `127.0.0.1:1,${broker.kafka.address}`])
+  const ended = await odradek(['topics', 'list', '--kafka', `127.0.0.1:1,${broker.kafka}`])
   expect(ended).toMatchObject({ code: 0, err: '' })
 })
 
 test('an advertised address where nobody is: the line says who sent us there', async () => {
   const lost = await startBroker({ advertise: '127.0.0.1:1', logLevel: 'error' })
   try {
-    const { code, err } = await odradek(['topics', 'create', 't', '--kafka', lost.kafka.address])
-    const why = `${lost.kafka.address} sends its clients there: check what it advertises`
+    const { code, err } = await odradek(['topics', 'create', 't', '--kafka', lost.kafka])
+    const why = `${lost.kafka} sends its clients there: check what it advertises`
     expect({ code, err }).toEqual({
       code: 5,
       err: `odradek: 127.0.0.1:1 refuses connections: nothing listens there; ${why}\n`,

@@ -116,10 +116,10 @@ describe('the programs of the README', () => {
 
   test('the kafkajs one stores its message', async () => {
     const broker = await startBroker({ logLevel: 'error' })
-    const code = (blocks[0] ?? '').replace('127.0.0.1:9092', broker.kafka.address)
-    expect(code).toContain(broker.kafka.address)
+    const code = (blocks[0] ?? '').replace('127.0.0.1:9092', broker.kafka)
+    expect(code).toContain(broker.kafka)
     await run(code)
-    const consumed = await odradek(['consume', 'orders', '--from-beginning', '--exit', '--kafka', broker.kafka.address])
+    const consumed = await odradek(['consume', 'orders', '--from-beginning', '--exit', '--kafka', broker.kafka])
     await broker.close()
     expect(consumed).toEqual({ code: 0, out: 'Order: #12345\n', err: '' })
   })

@@ -24,14 +24,14 @@ async function run(name: string, ...args: string[]): Promise<string[]> {
 }
 
 test('a message through kafkajs', async () => {
-  expect(await run('kafkajs-producer.js', broker.kafka.address)).toEqual(['sent to message-log, partition 0, offset 0'])
-  expect(await run('kafkajs-consumer.js', broker.kafka.address, '1')).toEqual([
+  expect(await run('kafkajs-producer.js', broker.kafka)).toEqual(['sent to message-log, partition 0, offset 0'])
+  expect(await run('kafkajs-consumer.js', broker.kafka, '1')).toEqual([
     "{ partition: 0, offset: '0', value: 'Hello Kafka from Node.js' }",
   ])
 })
 
 test('values with a schema', async () => {
-  expect(await run('schema.js', broker.kafka.address)).toEqual([
+  expect(await run('schema.js', broker.kafka)).toEqual([
     'refused before it was sent: Invalid type: Expected number but received "many"',
     '{"id":"i-1","cents":1990,"currency":"EUR"}',
     '{"id":"i-2","cents":500,"currency":"USD"}',
@@ -39,7 +39,7 @@ test('values with a schema', async () => {
 })
 
 test('retry and dead letters', async () => {
-  const lines = await run('retry-dead-letter.js', broker.kafka.address)
+  const lines = await run('retry-dead-letter.js', broker.kafka)
   expect(lines.sort()).toEqual([
     'dead: broken-1, from jobs-0@2, broken-1 failed',
     'done: flaky-1, attempt 3',
@@ -97,12 +97,12 @@ const rabbitmq: Readonly<Record<string, { readonly lines: readonly string[]; rea
 describe('with amqplib', () => {
   test.each(Object.keys(rabbitmq))('%s', async (name) => {
     const { lines, isSorted } = rabbitmq[name]
-    const printed = await run(`rabbitmq/${name}.js`, broker.amqp.url)
+    const printed = await run(`rabbitmq/${name}.js`, broker.amqp)
     expect(isSorted === true ? printed.sort() : printed).toEqual(lines)
   })
 
   test('task-queue: the slow task holds up one worker only', async () => {
-    const done = (await run('rabbitmq/task-queue.js', broker.amqp.url)).map((line) => line.split(': '))
+    const done = (await run('rabbitmq/task-queue.js', broker.amqp)).map((line) => line.split(': '))
     expect(done.map(([, task]) => task)).toEqual(
       ['quick-1', 'quick-2', 'quick-3', 'slow'].map((one) => `${one} is done`),
     )
@@ -111,7 +111,7 @@ describe('with amqplib', () => {
   })
 
   test('all of them can be run again where they ran before', async () => {
-    for (const name of ['orders', 'retry-dead-letter', 'priorities']) await run(`rabbitmq/${name}.js`, broker.amqp.url)
+    for (const name of ['orders', 'retry-dead-letter', 'priorities']) await run(`rabbitmq/${name}.js`, broker.amqp)
   })
 })
 

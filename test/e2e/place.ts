@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startBroker, type RunningBroker } from '../../src/server/start.ts'
+import { startServer, type RunningServer } from '../../src/server/start.ts'
 
 export const stores = ['memory:', 'file:'] as const
 export type StoreKind = (typeof stores)[number]
@@ -24,8 +24,8 @@ export async function openPlace(
   settings: Readonly<Record<string, string | number | boolean>> = {},
 ): Promise<Place> {
   const folder = kind === 'file:' ? mkdtempSync(join(tmpdir(), 'odradek-e2e-')) : undefined
-  const start = (kafka: string, amqp: string): Promise<RunningBroker> =>
-    startBroker({ store: folder === undefined ? kind : `file:${folder}`, kafka, amqp, settings })
+  const start = (kafka: string, amqp: string): Promise<RunningServer> =>
+    startServer({ store: folder === undefined ? kind : `file:${folder}`, kafka, amqp, settings })
   let broker = await start('127.0.0.1:0', '127.0.0.1:0')
   return {
     get address() {

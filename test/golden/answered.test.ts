@@ -7,7 +7,7 @@ import { apiByKey, apis } from '../../src/wire/kafka/api-table.ts'
 import { decodeRequestHead, decodeResponse, encodeRequest, FrameCutter } from '../../src/wire/kafka/frame.ts'
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { startBroker, type RunningBroker } from '../../src/server/start.ts'
+import { startServer, type RunningServer } from '../../src/server/start.ts'
 import { readFixtures } from './fixture.ts'
 
 const fixtures = readFixtures()
@@ -29,7 +29,7 @@ class RawConnection {
     socket.on('close', () => this.arrived())
   }
 
-  static async open(broker: RunningBroker): Promise<RawConnection> {
+  static async open(broker: RunningServer): Promise<RawConnection> {
     const socket = connect(broker.kafka.port, broker.kafka.host)
     await once(socket, 'connect')
     return new RawConnection(socket)
@@ -55,11 +55,11 @@ class RawConnection {
 }
 
 describe('a broker of ours', () => {
-  let broker: RunningBroker
+  let broker: RunningServer
   const advertised = new Map<number, readonly [number, number]>()
 
   beforeAll(async () => {
-    broker = await startBroker({ logLevel: 'silent' })
+    broker = await startServer({ logLevel: 'silent' })
     const connection = await RawConnection.open(broker)
     const ask = { clientSoftwareName: 'golden', clientSoftwareVersion: '1' }
     connection.send(Buffer.concat(encodeRequest(apis.apiVersions, 3, 1, 'golden', ask)).subarray(4))

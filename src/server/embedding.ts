@@ -1,0 +1,128 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// What a program sees of the broker that it runs inside itself: the types of the package, and its two errors.
+// Promises: everything here is public and keeps its shape between minor versions; no type of Node is needed to read it.
+// Does not know: how it is done (embedded.ts and the files that it puts together).
+
+import type { Config } from './config.ts'
+
+/** What `startBroker` is told. All of it may be left out: in memory, on free ports of 127.0.0.1, on the real clock. */
+export interface BrokerOptions extends Partial<Config> {
+  /**
+   * `virtual`: time stands still until `broker.clock.advance()` moves it. Everything the broker waits for is on this
+   * clock; what concerns a socket (heartbeats of AMQP, how long a fetch may wait, idle connections) stays on the real
+   * one, because the client at the other end lives there.
+   */
+  readonly clock?: 'real' | 'virtual'
+}
+
+/** A broker in this process. */
+export interface RunningBroker {
+  /** What Kafka clients take as bootstrap server: `127.0.0.1:49152`; `off` when so configured. */
+  readonly kafka: string
+  /** What RabbitMQ's clients take as URL: `amqp://guest:guest@127.0.0.1:49153`; empty when off. */
+  readonly amqp: string
+  readonly topics: Topics
+  readonly queues: Queues
+  /** The data folder; undefined in memory. */
+  readonly dataPath?: string
+  /**
+   * Resolves when storage failed for good or a bug was found: this broker promises nothing any more. The process goes
+   * on, and so do other brokers in it; what is left to do here is `close()`.
+   */
+  readonly failed: Promise<Error>
+  /** Answers what is in flight, syncs, releases everything. May be called again. */
+  close(): Promise<void>
+  /** As `close()`: `await using broker = await startBroker()`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+// --- topics and queues ------------------------------------------------------------------------------------------
+
+/** Topics without a client: to prepare a test, and to look at what came of it. A queue's name is a topic's too. */
+export interface Topics {
+  create(
+    name: string,
+    options?: {
+      readonly partitions?: number
+      readonly settings?: Readonly<Record<string, string | number | boolean>>
+    },
+  ): Promise<void>
+  delete(name: string): Promise<void>
+  /** Sorted by name. */
+  list(): Promise<TopicSummary[]>
+  /**
+   * Stores records; resolves when they are. A missing topic is made as for a Kafka client. Without `partition` a key
+   * decides as in Kafka's Java client; records without a key go to one partition a call, in turn.
+   */
+  produce(name: string, records: RecordToStore | readonly RecordToStore[]): Promise<StoredPlace[]>
+  /**
+   * Every record that a Kafka client could read now, by partition and offset. Keys, values and headers are read as
+   * UTF-8; where one is not, this rejects and `{ as: 'bytes' }` is what to ask for.
+   */
+  records(name: string, options?: { readonly as?: 'text' }): Promise<StoredRecord<string>[]>
+  records(name: string, options: { readonly as: 'bytes' }): Promise<StoredRecord<Uint8Array>[]>
+}
+
+export interface TopicSummary {
+  readonly name: string
+  readonly partitions: number
+}
+
+export interface RecordToStore {
+  readonly key?: string | Uint8Array | null
+  readonly value: string | Uint8Array | null
+  readonly headers?: Readonly<Record<string, string | Uint8Array | null>>
+  readonly partition?: number
+  /** Milliseconds since 1970; default: now, by the broker's clock. */
+  readonly timestamp?: number
+}
+
+export interface StoredPlace {
+  readonly partition: number
+  readonly offset: number
+}
+
+export interface StoredRecord<Bytes> extends StoredPlace {
+  readonly key: Bytes | null
+  readonly value: Bytes | null
+  /**
+   * A name that comes several times has a list of values. Of a message that an AMQP client published, the header in
+   * which Odradek keeps its properties is there only `as: 'bytes'`.
+   */
+  readonly headers: Readonly<Record<string, Bytes | null | (Bytes | null)[]>>
+  /** Milliseconds since 1970. */
+  readonly timestamp: number
+}
+
+/** Queues of RabbitMQ's clients, looked at. To publish and to consume there are the clients. */
+export interface Queues {
+  /** Sorted by name. */
+  list(): Promise<string[]>
+  /** Counted after everything that was published before. */
+  counts(name: string): Promise<QueueCounts>
+}
+
+export interface QueueCounts {
+  /** Ready to be delivered. */
+  readonly ready: number
+  /** Delivered and not settled. */
+  readonly unacknowledged: number
+  readonly consumers: number
+}
+
+// --- errors -----------------------------------------------------------------------------------------------------
+
+/** Why a broker did not start: a line for people. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure'
+}
+
+/** What a broker would not do, of what `topics` and `queues` were asked for. `reason` is one word for programs. */
+export class RequestRefused extends Error {
+  override readonly name = 'RequestRefused'
+  readonly reason: string
+  constructor(reason: string, why: string) {
+    super(why)
+    this.reason = reason
+  }
+}

@@ -1,0 +1,117 @@
+// startBroker as the package offers it: addresses, topics and queues without a client, against real clients.
+// Promises: brokers in memory, on free ports.
+// Does not know: time (embedded-clock.test.ts), faults.
+
+import amqplib from 'amqplib'
+import { Kafka, logLevel } from 'kafkajs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startBroker, type RunningBroker } from '../../src/index.ts'
+import { Arrivals } from './place.ts'
+
+let broker: RunningBroker
+beforeAll(async () => {
+  broker = await startBroker({ store: 'memory:', logLevel: 'error' })
+})
+afterAll(() => broker.close())
+
+const kafkaOf = (of: RunningBroker): Kafka => new Kafka({ brokers: [of.kafka], logLevel: logLevel.NOTHING })
+
+test('addresses are what clients take', () => {
+  expect(broker.kafka).toMatch(/^127\.0\.0\.1:\d+$/)
+  expect(broker.amqp).toMatch(/^amqp:\/\/guest:guest@127\.0\.0\.1:\d+$/)
+  expect(broker.dataPath).toBeUndefined()
+})
+
+test('an unknown option is named', async () => {
+  const started = startBroker({ clocks: 'virtual' } as object)
+  await expect(started).rejects.toThrow(/^clocks: there is no such option; there are data, .*settings, clock$/)
+})
+
+describe('topics', () => {
+  test('made, listed, deleted', async () => {
+    await broker.topics.create('made', { partitions: 3, settings: { 'retention.ms': 1000 } })
+    await expect(broker.topics.create('made')).rejects.toMatchObject({ name: 'RequestRefused', reason: 'topicExists' })
+    expect(await broker.topics.list()).toContainEqual({ name: 'made', partitions: 3 })
+    await broker.topics.delete('made')
+    expect((await broker.topics.list()).map(({ name }) => name)).not.toContain('made')
+    await expect(broker.topics.records('made')).rejects.toThrow(/made/)
+  })
+
+  test('what is produced here a Kafka client reads, by partition of its key', async () => {
+    await broker.topics.create('told', { partitions: 4 })
+    const places = await broker.topics.produce('told', [
+      { key: 'a', value: 'one', headers: { kind: 'first' } },
+      { key: 'b', value: 'two', timestamp: 1000 },
+      { key: 'a', value: null },
+    ])
+    expect(places[0].partition).toBe(places[2].partition)
+    const consumer = kafkaOf(broker).consumer({ groupId: 'reader' })
+    const seen = new Arrivals<string>()
+    await consumer.connect()
+    await consumer.subscribe({ topic: 'told', fromBeginning: true })
+    await consumer.run({
+      eachMessage: ({ partition, message }) => {
+        seen.add(`${partition} ${message.offset} ${String(message.key)} ${String(message.value)}`)
+        return Promise.resolve()
+      },
+    })
+    await seen.until('three records', (all) => all.length === 3)
+    await consumer.disconnect()
+    const expected = places.map(
+      ({ partition, offset }, at) => `${partition} ${offset} ${['a one', 'b two', 'a null'][at]}`,
+    )
+    expect([...seen.all].toSorted()).toEqual(expected.toSorted())
+  })
+
+  test('what a Kafka client produced is read here', async () => {
+    const producer = kafkaOf(broker).producer()
+    await producer.connect()
+    const headers = { kind: ['x', 'y'], one: 'z' }
+    await producer.send({ topic: 'heard', messages: [{ key: 'k', value: 'v', headers, timestamp: '1234' }] })
+    await producer.send({ topic: 'heard', messages: [{ value: Buffer.from([0xff]) }] })
+    await producer.disconnect()
+    await expect(broker.topics.records('heard')).rejects.toThrow(/heard-0 at offset 1 holds what is no UTF-8/)
+    const [first, second] = await broker.topics.records('heard', { as: 'bytes' })
+    expect(second.value).toEqual(Buffer.from([0xff]))
+    expect(Buffer.from(first.value ?? []).toString()).toBe('v')
+    expect(first).toMatchObject({ partition: 0, offset: 0, timestamp: 1234 })
+    expect(first.headers).toEqual({ kind: [Buffer.from('x'), Buffer.from('y')], one: Buffer.from('z') })
+  })
+
+  test('more than one batch and one read, in order', async () => {
+    const value = 'x'.repeat(100_000)
+    const places = await broker.topics.produce(
+      'long',
+      Array.from({ length: 200 }, (_, at) => ({ value, key: `${at}` })),
+    )
+    expect(places.map(({ offset }) => offset)).toEqual(places.map((_, at) => at))
+    const records = await broker.topics.records('long')
+    expect(records.map(({ key }) => key)).toEqual(places.map((_, at) => `${at}`))
+  })
+
+  test('no such partition, no such name', async () => {
+    await expect(broker.topics.produce('few', { value: '', partition: 1 })).rejects.toThrow('there is no 1')
+    await expect(broker.topics.produce('a name', { value: '' })).rejects.toMatchObject({ name: 'RequestRefused' })
+  })
+})
+
+test('queues are counted, and their messages are records', async () => {
+  const connection = await amqplib.connect(broker.amqp)
+  const channel = await connection.createConfirmChannel()
+  await channel.assertQueue('work', { durable: true })
+  for (const text of ['one', 'two', 'three']) channel.sendToQueue('work', Buffer.from(text))
+  await channel.waitForConfirms()
+  await channel.get('work')
+  expect(await broker.queues.counts('work')).toEqual({ ready: 2, unacknowledged: 1, consumers: 0 })
+  expect(await broker.queues.list()).toEqual(['work'])
+  expect((await broker.topics.records('work')).map(({ value }) => value)).toEqual(['one', 'two', 'three'])
+  await connection.close()
+  await expect(broker.queues.counts('nobody')).rejects.toMatchObject({ name: 'RequestRefused' })
+})
+
+test('await using ends it', async () => {
+  const other = await startBroker()
+  await other[Symbol.asyncDispose]()
+  await other.close()
+  await expect(amqplib.connect(other.amqp)).rejects.toThrow('ECONNREFUSED')
+})
