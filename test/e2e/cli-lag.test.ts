@@ -22,8 +22,8 @@ beforeAll(async () => {
     logLevel: 'error',
     settings: { 'group.initial.rebalance.delay.ms': 0 },
   })
-  amqp = await connect(broker.amqp.url)
-  kafka = new Kafka({ brokers: [broker.kafka.address], logLevel: logLevel.NOTHING })
+  amqp = await connect(broker.amqp)
+  kafka = new Kafka({ brokers: [broker.kafka], logLevel: logLevel.NOTHING })
 })
 afterAll(async () => {
   await amqp.close()
