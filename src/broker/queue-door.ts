@@ -175,6 +175,8 @@ export interface QueueView {
   /** undefined: the queue's log was not opened since the start, so nobody has counted. */
   readonly ready: number | undefined
   readonly unacknowledged: number
+  /** Came back, and wait for their next try. */
+  readonly delayed: number
   readonly consumers: number
   readonly bytes: number
 }

@@ -20,6 +20,7 @@ interface QueueJson {
   readonly operator_policy: string | null
   readonly messages_ready: number | null
   readonly messages_unacknowledged: number
+  readonly messages_delayed: number
   readonly message_bytes: number
   readonly consumers: number
 }
@@ -53,8 +54,16 @@ export async function describeQueue(name: string, flags: AdminFlags): Promise<vo
   await say(`${plainText(queue.name)}: ${queue.type}, ${marks.join(', ')}\n`)
   await say(
     table(
-      ['READY', 'UNACKED', 'CONSUMERS', 'ON DISK'],
-      [[queue.messages_ready ?? '-', queue.messages_unacknowledged, queue.consumers, bytesText(queue.message_bytes)]],
+      ['READY', 'UNACKED', 'DELAYED', 'CONSUMERS', 'ON DISK'],
+      [
+        [
+          queue.messages_ready ?? '-',
+          queue.messages_unacknowledged,
+          queue.messages_delayed,
+          queue.consumers,
+          bytesText(queue.message_bytes),
+        ],
+      ],
     ),
   )
   const settings = Object.entries(queue.arguments).map(([key, value]) => [key, JSON.stringify(value)])

@@ -69,8 +69,8 @@ describe('queues', () => {
     expect(await out('queues describe orders')).toBe(
       [
         'orders: classic, durable',
-        'READY  UNACKED  CONSUMERS  ON DISK',
-        '    0        0          0  0 B',
+        'READY  UNACKED  DELAYED  CONSUMERS  ON DISK',
+        '    0        0        0          0  0 B',
         'ARGUMENT                VALUE',
         'x-message-ttl           60000',
         'x-dead-letter-exchange  "late"',

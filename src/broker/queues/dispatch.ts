@@ -11,6 +11,8 @@ import type { Missing, Reading } from './reading.ts'
 
 /** What may keep a message from being given out, and what is written on those that are. */
 export interface DeliveryRules {
+  /** So many wait for their next try that nothing more is given out. */
+  readonly isFull: boolean
   /** A few messages are about to be given out, in this turn. */
   begin(): void
   /** True: the message the reading stands at is not given out any more; the rule has dealt with it. */
@@ -59,7 +61,7 @@ export class Dispatch {
 
   /** Gives out at most so many. True: more could be given out now. */
   pump(consumers: Consumers, messagesMax: number): boolean {
-    if (this.isWaiting || this.#isClosed) return false
+    if (this.isWaiting || this.#isClosed || this.#rules.isFull) return false
     const ledger = this.#ledger
     const message = this.#message
     this.#rules.begin()
@@ -133,7 +135,7 @@ export class Dispatch {
   /** The next message for one who asks; its slices are his. */
   async take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
     for (;;) {
-      if (this.#isClosed) return undefined
+      if (this.#isClosed || this.#rules.isFull) return undefined
       const offset = this.#ledger.peek()
       if (offset === undefined) return undefined
       const missing = this.#reading.seek(offset)

@@ -35,6 +35,17 @@ export interface BindingFacts {
 export type QueueType = 'classic' | 'quorum' | 'stream'
 export type Overflow = 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
 
+/** What comes back waits before it is ready again. */
+export interface RetryPolicy {
+  /** Which: those whose return counts as a failed delivery, the others, all. */
+  readonly of: 'all' | 'failed' | 'returned'
+  readonly backoff: 'fixed' | 'linear' | 'exponential'
+  readonly minMs: number
+  readonly maxMs: number
+  /** The fraction of a delay by which it may be longer: 0 to 1. */
+  readonly jitter: number
+}
+
 /** A queue's arguments, its policy and its operator policy, read into what the broker works with. undefined: not set. */
 export interface QueuePolicy {
   readonly type: QueueType
@@ -55,6 +66,8 @@ export interface QueuePolicy {
   readonly singleActiveConsumer: boolean
   /** How often a message may come back before it is dead-lettered or dropped. */
   readonly deliveryLimit: number | undefined
+  /** undefined: what comes back is ready at once. */
+  readonly retry: RetryPolicy | undefined
   /** A delivery unacknowledged for this long ends its consumer. */
   readonly consumerTimeoutMs: number | undefined
   /** Streams only: retention. */
@@ -75,6 +88,7 @@ export const plainPolicy: QueuePolicy = {
   priorityDefault: 0,
   singleActiveConsumer: false,
   deliveryLimit: undefined,
+  retry: undefined,
   consumerTimeoutMs: undefined,
   maxAgeMs: undefined,
 }

@@ -122,6 +122,10 @@ export interface LedgerPart {
   acknowledge(offset: number): boolean
   /** Acquired → ready, at its place. `counts` adds to the delivery count. Not acquired: nothing happens. */
   giveBack(offset: number, counts: boolean): void
+  /** An acquired one came back in a way that counts, and stays acquired. */
+  countReturn(offset: number): void
+  /** Those that are not closed and came back in a way that counts. */
+  counted(): number[]
   /** Ready or acquired → closed. False: it is not known yet, or closed already. */
   close(offset: number, reason: ClosedReason): boolean
   /** Closes everything ready below `below`; answers how many. */
@@ -240,7 +244,10 @@ export interface QueuePart {
   readonly isReady: boolean
   /** Ready messages. Valid once ready. */
   readonly messages: number
+  /** Handed out, unsettled; those that wait for their next try are not among them. */
   readonly unacknowledged: number
+  /** Came back, and wait until they are ready again. */
+  readonly delayed: number
   readonly consumers: number
   /** Stores one message with the others of this turn. Opens the queue if need be. `shared`: other queues store it too. */
   add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal

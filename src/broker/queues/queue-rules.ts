@@ -2,6 +2,7 @@
 // Promises: one place that is told of everything that happens to a message, and passes it to each rule.
 // Does not know: consumers' order, how messages are stored.
 
+import { assert } from '../../base/assert.ts'
 import { withHeaders, readProperties } from '../../base/properties.ts'
 import type { FieldEntry } from '../../base/fields.ts'
 import type { Clock, World } from '../../base/world.ts'
@@ -13,8 +14,10 @@ import { blankMessage, type MessageWriter } from './message.ts'
 import type { DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import { Departures } from './queue-departures.ts'
 import { Expiry, type ExpiringQueue } from './queue-expiry.ts'
+import { Retries } from './queue-retries.ts'
 import { DeliveryTimeouts } from './queue-timeouts.ts'
 import type { Reading } from './reading.ts'
+import { retryDelayMs } from './retry-delay.ts'
 
 export interface RuledQueue {
   readonly world: World
@@ -43,7 +46,8 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   readonly #queue: QueuePart
   readonly #expiry: Expiry
   readonly #timeouts: DeliveryTimeouts
-  /** Of quorum queues: how often what came back was handed out before. */
+  readonly #retries: Retries
+  /** Where consumers are told: how often what came back was handed out before. */
   readonly #returns = new Map<number, number>()
 
   constructor(ruled: RuledQueue) {
@@ -69,6 +73,8 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
       () => queue.policy.consumerTimeoutMs,
       (consumer, offsets) => this.#timedOut(consumer, offsets),
     )
+    this.#retries = new Retries({ clock: world.clock, due: (offset) => this.#dueAgain(offset) })
+    this.#waitAnew()
   }
 
   get policy(): QueuePolicy {
@@ -95,7 +101,13 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     const { offset } = message
     this.limits.taken(offset, message.body.length, isKept)
     if (isKept && consumer !== undefined) this.#timeouts.given(offset, consumer)
-    if (message.redelivered && this.policy.type === 'quorum') this.#writeCounts(message)
+    if (message.redelivered && this.#tellsCounts) this.#writeCounts(message)
+  }
+
+  /** Quorum queues do, and whatever else has a use for the count. */
+  get #tellsCounts(): boolean {
+    const { type, deliveryLimit, retry } = this.policy
+    return type === 'quorum' || deliveryLimit !== undefined || retry !== undefined
   }
 
   /** As RabbitMQ's quorum queues tell a consumer how often the message was handed out and came back. */
@@ -125,12 +137,64 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
       this.departures.leave(offset, 'deliveryLimit')
       return
     }
-    ledger.giveBack(offset, counts)
-    this.limits.returned(offset)
-    this.#expiry.returned(offset)
-    if (policy.type !== 'quorum') return
+    const { retry } = policy
+    if (retry !== undefined && (retry.of === 'all' || (retry.of === 'failed') === counts)) {
+      if (counts) ledger.countReturn(offset)
+      this.#park(offset)
+    } else {
+      ledger.giveBack(offset, counts)
+      this.#ready(offset)
+    }
+    if (!this.#tellsCounts) return
     const before = this.#returns.get(offset)
     if (before !== undefined || this.#returns.size < returnsMax) this.#returns.set(offset, (before ?? 0) + 1)
+  }
+
+  /** It is ready again. */
+  #ready(offset: number): void {
+    this.limits.returned(offset)
+    this.#expiry.returned(offset)
+  }
+
+  // --- waiting for the next try ---
+
+  get delayed(): number {
+    return this.#retries.count
+  }
+
+  get isFull(): boolean {
+    return this.#retries.isFull
+  }
+
+  /** An acquired message waits. */
+  #park(offset: number): void {
+    const { retry } = this.policy
+    assert(retry !== undefined, 'only a queue that delays parks messages')
+    const wasFull = this.isFull
+    this.#retries.park(offset, retryDelayMs(retry, this.ledger.deliveryCount(offset), this.#world.random.fraction()))
+    if (this.isFull && !wasFull) this.#world.trace.count('retries.full')
+  }
+
+  #dueAgain(offset: number): void {
+    if (!this.ledger.isAcquired(offset)) return
+    this.ledger.giveBack(offset, false)
+    this.#ready(offset)
+    this.#queue.resume()
+  }
+
+  /** When each was due is not kept: what came back before the queue was opened waits its whole delay again. */
+  #waitAnew(): void {
+    const { retry } = this.policy
+    if (retry === undefined || retry.of === 'returned') return
+    for (const offset of this.ledger.counted()) {
+      if (this.ledger.isAcquired(offset)) continue
+      this.ledger.acquire(offset)
+      this.#park(offset)
+    }
+  }
+
+  #forgetClosed(): void {
+    for (const offset of this.#retries.offsets()) if (!this.ledger.isAcquired(offset)) this.#retries.forget(offset)
   }
 
   reject(offset: number): void {
@@ -177,9 +241,14 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     this.limits.taken(offset, this.scratch.body.length, false)
   }
 
-  /** Closes everything that is ready. */
+  /** Closes everything that is ready, or waits to be ready again. */
   purge(): number {
-    const purged = this.departures.closeReady(this.ledger.end, 'purged')
+    let purged = this.departures.closeReady(this.ledger.end, 'purged')
+    for (const offset of this.#retries.offsets()) {
+      this.#retries.forget(offset)
+      this.settled(offset)
+      if (this.ledger.close(offset, 'purged')) purged++
+    }
     this.limits.countAnew()
     return purged
   }
@@ -188,8 +257,9 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   /** The ledger knows of more; `isAnew`: what it knew changed without a word to the rules. */
   extended(isAnew: boolean): void {
-    if (isAnew) this.limits.countAnew()
-    else this.limits.extended()
+    if (!isAnew) return this.limits.extended()
+    this.#forgetClosed()
+    this.limits.countAnew()
   }
 
   /** Nobody can take any more now. */
@@ -199,12 +269,14 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   }
 
   policyChanged(before: QueuePolicy): void {
+    if (before.retry !== undefined && this.policy.retry === undefined) this.#retries.release()
     if (before.lengthBytesMax === undefined && this.policy.lengthBytesMax !== undefined) this.limits.countAnew()
   }
 
   close(): void {
     this.#expiry.close()
     this.#timeouts.close()
+    this.#retries.close()
   }
 }
 

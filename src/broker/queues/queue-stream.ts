@@ -25,6 +25,7 @@ export class StreamQueue implements QueuePart {
   topic: Topic
   policy: QueuePolicy
   isDeleted = false
+  readonly delayed = 0
   readonly unacknowledged = 0
   readonly #rooms: QueueRooms
   readonly #log: QueueLog

@@ -78,7 +78,11 @@ export class Queue implements QueuePart {
   }
 
   get unacknowledged(): number {
-    return this.#log.isOpen ? this.#log.ledger.acquired : 0
+    return this.#log.isOpen ? this.#log.ledger.acquired - this.delayed : 0
+  }
+
+  get delayed(): number {
+    return this.#opened?.rules.delayed ?? 0
   }
 
   get consumers(): number {

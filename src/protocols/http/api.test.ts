@@ -20,6 +20,7 @@ const view: QueueView = {
   operatorPolicy: undefined,
   ready: 3,
   unacknowledged: 1,
+  delayed: 0,
   consumers: 2,
   bytes: 99,
 }

@@ -60,6 +60,7 @@ export class StageQueue implements QueuePart {
   readonly rejected: number[] = []
   readonly notTaken: NewMessage[] = []
   resumed = 0
+  readonly delayed = 0
   receipt = new BatchReceipt()
   #end = 0
 

@@ -36,6 +36,7 @@ export class DelayBucket implements QueuePart {
   readonly topic: Topic
   readonly policy = plainPolicy
   readonly unacknowledged = 0
+  readonly delayed = 0
   readonly consumers = 0
   /** What a route to it answers. */
   readonly destinations: Destinations

@@ -6,6 +6,7 @@
 import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
 import type { QueueType } from '../facts.ts'
+import { ownRetryArguments } from './queue-arguments-retry.ts'
 import { ageMsOf, flag, notNegative, positive, type Judge } from './argument-values.ts'
 
 export interface OwnArgument {
@@ -50,6 +51,7 @@ export const ownArguments: readonly OwnArgument[] = [
   { name: 'x-start', types: withLedger, judge: start },
   { name: 'x-retention', types: withLedger, judge: age },
   { name: 'x-hold', types: withLedger, judge: flag },
+  ...ownRetryArguments.map(([name, judge]) => ({ name, types: withLedger, judge })),
 ]
 
 export const ownArgumentsOf = (type: QueueType): string[] =>

@@ -5,6 +5,7 @@
 
 import { fieldNumber, fieldText, findField, type FieldTable } from '../../../base/fields.ts'
 import type { Overflow, QueueFacts, QueuePolicy, QueueType } from '../facts.ts'
+import { retryOf } from './queue-arguments-retry.ts'
 import { ageMsOf } from './argument-values.ts'
 import { queueTypeOf } from './queue-arguments.ts'
 
@@ -35,7 +36,8 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
     priorityMax: type === 'quorum' ? quorumLevels.max : (fieldNumber(findField(args, 'x-max-priority')) ?? 0),
     priorityDefault: type === 'quorum' ? quorumLevels.byDefault : 0,
     singleActiveConsumer: isTrue(args, 'x-single-active-consumer'),
-    deliveryLimit: type === 'quorum' ? deliveryLimit(args, definition) : undefined,
+    deliveryLimit: type === 'stream' ? undefined : deliveryLimit(type, args, definition),
+    retry: type === 'stream' ? undefined : retryOf(args, definition),
     // 0 and nothing said: no timeout.
     consumerTimeoutMs: least('consumer-timeout') || undefined,
     maxAgeMs: type === 'stream' ? maxAge(args, definition) : undefined,
@@ -73,13 +75,13 @@ function overflowOf(type: QueueType, args: FieldTable, definition: PolicyDefinit
 }
 
 /** A negative limit is none; when one of two is negative the other counts. */
-function deliveryLimit(args: FieldTable, definition: PolicyDefinition): number | undefined {
+function deliveryLimit(type: QueueType, args: FieldTable, definition: PolicyDefinition): number | undefined {
   const policy = numberIn(definition, 'delivery-limit')
   const said = argument(args, 'delivery-limit')
   const isOff = (policy ?? 0) < 0 || (said ?? 0) < 0
   const limit =
     policy === undefined || said === undefined
-      ? (policy ?? said ?? deliveryLimitByDefault)
+      ? (policy ?? said ?? (type === 'quorum' ? deliveryLimitByDefault : -1))
       : isOff
         ? Math.max(policy, said)
         : Math.min(policy, said)

@@ -33,7 +33,6 @@ const stream = { 'x-queue-type': 'stream' }
 const list: Field = { type: 'array', value: [fieldOf(1), fieldOf('a')] }
 const inner: Field = { type: 'table', value: table({ k: 1 }) }
 
-const noDelayedRetry = '"there is no delayed retry: what comes back is ready at once"'
 const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-expires': 0 }, '{value_zero,0}'],
   [{ 'x-expires': -1 }, '{value_negative,-1}'],
@@ -71,10 +70,13 @@ const wrongValues: readonly (readonly [Said, string])[] = [
   [{ 'x-consumer-timeout': -1, ...quorum }, '{value_negative,-1}'],
   [{ 'x-quorum-initial-group-size': 0, ...quorum }, '{value_zero,0}'],
   [{ 'x-delivery-limit': 'a', ...quorum }, '"expected integer, got longstr"'],
-  [{ 'x-delayed-retry-type': 'all', ...quorum }, noDelayedRetry],
-  [{ 'x-delayed-retry-type': 3, ...quorum }, noDelayedRetry],
-  [{ 'x-delayed-retry-min': 1000, ...quorum }, noDelayedRetry],
-  [{ 'x-delayed-retry-max': 1000, ...quorum }, noDelayedRetry],
+  [{ 'x-delayed-retry-type': 'some', ...quorum }, 'invalid_delayed_retry_type'],
+  [{ 'x-delayed-retry-type': 3, ...quorum }, '{unacceptable_type,signedint}'],
+  [{ 'x-delayed-retry-min': -1, ...quorum }, '{value_negative,-1}'],
+  [{ 'x-delayed-retry-max': 'a', ...quorum }, '"expected integer, got longstr"'],
+  [{ 'x-delayed-retry-backoff': 'cubic' }, 'invalid_delayed_retry_backoff'],
+  [{ 'x-delayed-retry-jitter': 2 }, '"expected a number from 0 to 1, got 2"'],
+  [{ 'x-delayed-retry-jitter': 'a' }, '"expected a number from 0 to 1, got longstr"'],
   [{ 'x-max-age': '1x', ...stream }, 'invalid_max_age'],
   [{ 'x-max-age': 'h', ...stream }, 'invalid_max_age'],
   [{ 'x-max-age': '0s', ...stream }, 'invalid_max_age'],
@@ -93,13 +95,13 @@ test.each(wrongValues)('%j is no value', (said, why) => {
 })
 
 const ofOtherTypes: readonly (readonly [Said, string])[] = [
-  ...['x-dead-letter-strategy', 'x-delivery-limit', 'x-max-age', 'x-consumer-timeout', 'x-max-in-memory-length'].map(
+  ...['x-dead-letter-strategy', 'x-max-age', 'x-consumer-timeout', 'x-max-in-memory-length'].map(
     (name) => [{ [name]: 1 }, `'${name}' for ${q} of queue type rabbit_classic_queue`] as const,
   ),
   ...['x-max-priority', 'x-queue-mode', 'x-queue-version', 'x-max-age', 'x-queue-master-locator'].map(
     (name) => [{ [name]: 1, ...quorum }, `'${name}' for ${q} of queue type rabbit_quorum_queue`] as const,
   ),
-  ...['x-max-length', 'x-message-ttl', 'x-overflow', 'x-expires', 'x-single-active-consumer'].map(
+  ...['x-max-length', 'x-message-ttl', 'x-overflow', 'x-expires', 'x-single-active-consumer', 'x-delivery-limit'].map(
     (name) => [{ [name]: 1, ...stream }, `'${name}' for ${q} of queue type rabbit_stream_queue`] as const,
   ),
 ]
@@ -119,6 +121,7 @@ const taken: readonly Said[] = [
   { 'x-message-ttl': 0 },
   { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'k' },
   { 'x-delayed-retry-type': 'disabled', ...quorum },
+  { 'x-delayed-retry-type': 'all', 'x-delayed-retry-min': 5, 'x-delayed-retry-jitter': 1 },
   { 'x-delivery-limit': -5, ...quorum },
   { 'x-overflow': 'reject-publish-dlx', ...quorum },
   { 'x-max-age': '1Y', ...stream },
@@ -252,6 +255,13 @@ const compiled: readonly (readonly [Said, PolicyDefinition, object])[] = [
   [{ 'x-delivery-limit': 0, ...quorum }, {}, { deliveryLimit: 0 }],
   [{ 'x-delivery-limit': 5, ...quorum }, { 'delivery-limit': 3 }, { deliveryLimit: 3 }],
   [{ 'x-delivery-limit': -1, ...quorum }, { 'delivery-limit': 3 }, { deliveryLimit: 3 }],
+  [{ 'x-delivery-limit': 5 }, {}, { deliveryLimit: 5 }],
+  [{ 'x-delayed-retry-type': 'all' }, {}, { retry: undefined }],
+  [
+    { 'x-delayed-retry-min': 5, 'x-delayed-retry-backoff': 'exponential' },
+    { 'delayed-retry-type': 'failed', 'delayed-retry-min': 7, 'delayed-retry-max': 9, 'delayed-retry-jitter': 0.5 },
+    { retry: { of: 'failed', minMs: 5, maxMs: 9, backoff: 'exponential', jitter: 0.5 } },
+  ],
   [{ 'x-consumer-timeout': 9, ...quorum }, { 'consumer-timeout': 4 }, { consumerTimeoutMs: 4 }],
   [{ 'x-max-age': '1h', ...stream }, { 'max-age': '1m' }, { type: 'stream', maxAgeMs: 60_000 }],
 ]

@@ -27,6 +27,7 @@ import {
   type Judge,
 } from './argument-values.ts'
 import { ownArguments, ownArgumentsOf } from './queue-arguments-ours.ts'
+import { retryJudges } from './queue-arguments-retry.ts'
 
 const expiryMsMax = 315_360_000_000
 const priorityMax = 255
@@ -59,10 +60,6 @@ const version: Judge = (field, args) =>
   (fieldNumber(field) === 2 ? undefined : `"unsupported queue version '${fieldValueText(field)}'"`)
 const age: Judge = (field, args) =>
   text(field, args) ?? (ageMsOf(fieldValueText(field)) === undefined ? 'invalid_max_age' : undefined)
-/** What comes back is ready at once: who asks for a delay is told. */
-const noDelayedRetry: Judge = () => '"there is no delayed retry: what comes back is ready at once"'
-const retryType: Judge = (field, args) =>
-  field.type === 'text' && fieldValueText(field) === 'disabled' ? undefined : noDelayedRetry(field, args)
 /** In the order RabbitMQ judges them, and then ours. */
 const judges: readonly (readonly [string, Judge])[] = [
   ['x-expires', lease],
@@ -83,9 +80,7 @@ const judges: readonly (readonly [string, Judge])[] = [
   ['x-quorum-initial-group-size', positive],
   // RabbitMQ takes anything for these.
   ['x-delivery-limit', integer],
-  ['x-delayed-retry-type', retryType],
-  ['x-delayed-retry-min', noDelayedRetry],
-  ['x-delayed-retry-max', noDelayedRetry],
+  ...retryJudges,
   ['x-max-age', age],
   ['x-stream-max-segment-size-bytes', notNegative],
   ['x-stream-filter-size-bytes', notNegative],
@@ -105,6 +100,9 @@ const ofQueues = [
   'x-max-length',
   'x-overflow',
   'x-single-active-consumer',
+  // In RabbitMQ of quorum queues only; every ledger of ours counts.
+  'x-delivery-limit',
+  ...retryJudges.map(([name]) => name),
 ]
 
 /** What a type knows: compared when declared again; what only another type knows is refused. */
@@ -127,12 +125,8 @@ const known: Readonly<Record<QueueType, ReadonlySet<string>>> = {
     'x-max-in-memory-bytes',
     'x-quorum-initial-group-size',
     'x-member-placement-tag',
-    'x-delivery-limit',
     'x-consumer-disconnected-timeout',
     'x-consumer-timeout',
-    'x-delayed-retry-type',
-    'x-delayed-retry-min',
-    'x-delayed-retry-max',
   ]),
   stream: new Set([
     ...ofAll,

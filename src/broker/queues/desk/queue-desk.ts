@@ -350,6 +350,7 @@ export class QueueDesk {
       ...this.#host.policiesOn(topic),
       ready: queue?.isReady === true ? queue.messages : this.#isUntouched(topic) ? 0 : undefined,
       unacknowledged: queue?.unacknowledged ?? 0,
+      delayed: queue?.delayed ?? 0,
       consumers: queue?.consumers ?? 0,
       bytes: this.#bytesOf(topic),
     }

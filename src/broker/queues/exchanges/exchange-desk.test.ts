@@ -387,15 +387,12 @@ describe('policies', () => {
     ],
     [{ definition: { 'max-age': '1x' } }, false, '<<"1x">> is not a valid max age'],
     [{ definition: { 'max-age': '0s' } }, false, '<<"0s">> is not a valid max age'],
+    [{ definition: { 'delayed-retry-type': 'some' } }, true, '<<"some">> is not a valid delayed retry type'],
+    [{ definition: { 'delayed-retry-min': -5 } }, false, '-5 is not a valid delayed retry minimum delay'],
     [
-      { definition: { 'delayed-retry-type': 'all' } },
-      true,
-      '<<"all">> is not a valid delayed retry type: there is no delayed retry, what comes back is ready at once',
-    ],
-    [
-      { definition: { 'delayed-retry-min': 5 } },
+      { definition: { 'delayed-retry-jitter': 2 } },
       false,
-      '5 is not a valid delayed retry minimum delay: there is no delayed retry, what comes back is ready at once',
+      '2 is not a valid delayed retry jitter, a number from 0 to 1',
     ],
     [
       { definition: { 'stream-max-segment-size-bytes': 5 } },

@@ -26,6 +26,7 @@ const from =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (value: PolicyValue) =>
     Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+const isFraction = (value: PolicyValue): boolean => typeof value === 'number' && value >= 0 && value <= 1
 const oneOf =
   (...values: readonly PolicyValue[]) =>
   (value: PolicyValue) =>
@@ -33,7 +34,6 @@ const oneOf =
 
 /** Of settings that RabbitMQ has and we do not: they would be promises. */
 const never = (): boolean => false
-const noRetry = 'there is no delayed retry, what comes back is ready at once'
 const onlyAsArgument = 'a stream is given it by its argument x-stream-max-segment-size-bytes'
 const operators = { forOperators: true } as const
 const notForStreams = { notFor: ['stream'] } as const
@@ -80,9 +80,25 @@ const rows: ReadonlyMap<string, KeyRow> = new Map<string, KeyRow>([
   ],
   ['initial-cluster-size', { what: 'cluster size', isValid: from(0), ...streamsOnly }],
   ['target-group-size', { what: 'qq target count value', isValid: from(1), ...operators, ...quorumOnly }],
-  ['delayed-retry-type', { what: `delayed retry type: ${noRetry}`, isValid: oneOf('disabled'), ...operators }],
-  ['delayed-retry-min', { what: `delayed retry minimum delay: ${noRetry}`, isValid: never, ...operators }],
-  ['delayed-retry-max', { what: `delayed retry maximum delay: ${noRetry}`, isValid: never, ...operators }],
+  [
+    'delayed-retry-type',
+    {
+      what: 'delayed retry type',
+      isValid: oneOf('disabled', 'all', 'failed', 'returned'),
+      ...operators,
+      ...notForStreams,
+    },
+  ],
+  ['delayed-retry-min', { what: 'delayed retry minimum delay', isValid: from(0), ...operators, ...notForStreams }],
+  ['delayed-retry-max', { what: 'delayed retry maximum delay', isValid: from(0), ...operators, ...notForStreams }],
+  [
+    'delayed-retry-backoff',
+    { what: 'delayed retry backoff', isValid: oneOf('fixed', 'linear', 'exponential'), ...operators, ...notForStreams },
+  ],
+  [
+    'delayed-retry-jitter',
+    { what: 'delayed retry jitter, a number from 0 to 1', isValid: isFraction, ...operators, ...notForStreams },
+  ],
 ])
 
 /** A number and a unit: years, months, days, hours, minutes, seconds. */

@@ -212,6 +212,12 @@ export class Ledger implements LedgerPart, LedgerSets {
     return this.state.detail?.counts.get(offset) ?? 0
   }
 
+  counted(): number[] {
+    const counts = this.state.detail?.counts
+    if (counts === undefined || counts.size === 0) return []
+    return [...counts.offsets()].filter((offset) => offset < this.end && !this.state.isClosed(offset))
+  }
+
   acknowledge(offset: number): boolean {
     if (!this.acquiredSet.remove(offset)) return false
     this.#closeOne(offset)
@@ -222,7 +228,14 @@ export class Ledger implements LedgerPart, LedgerSets {
     if (!this.acquiredSet.remove(offset)) return
     this.#returned.add(offset)
     this.#order?.returned(offset)
-    if (!counts) return
+    if (counts) this.#countReturn(offset)
+  }
+
+  countReturn(offset: number): void {
+    if (this.acquiredSet.has(offset)) this.#countReturn(offset)
+  }
+
+  #countReturn(offset: number): void {
     const table = this.state.detailed().counts
     table.set(offset, table.get(offset) + 1)
     if (this.isVolatile) return
