@@ -76,10 +76,7 @@ export class QueueHouse {
       store,
       partitions: host.partitions,
       ledgers,
-      queueTopic: (vhost, name) => {
-        const topic = catalog.named(vhost, name)
-        return topic?.queue === undefined ? undefined : topic
-      },
+      topic: (vhost, name) => catalog.named(vhost, name),
       policyOf,
       deadLettering: () => this.#deadLetters,
       used: (queue) => this.#desk.used(queue),
@@ -131,22 +128,26 @@ export class QueueHouse {
   /** Queues as those see them who publish: with what waits for its time. */
   #startDelays(produceRefusal: () => Refusal | undefined): QueuesPart {
     const { delays, topology } = this.#host
-    const find: QueuesPart['find'] = (vhost, name) => delays.find(vhost, name) ?? this.#queues.find(vhost, name)
+    const queues: QueuesPart = {
+      find: (vhost, name) => delays.find(vhost, name) ?? this.#queues.find(vhost, name),
+      findLog: (vhost, name) => delays.find(vhost, name) ?? this.#queues.findLog(vhost, name),
+      findStream: (vhost, name) => this.#queues.findStream(vhost, name),
+    }
     delays.start({
       ...this.#host,
       policy: this.#host.catalog.policyOf(new Map()),
       router: topology,
-      queues: { find },
+      queues,
       deadLettering: () => this.#deadLetters,
       produceRefusal,
     })
     topology.delayBy(delays)
-    return { find }
+    return queues
   }
 
-  /** A topic has other settings: its queue, if it is at work, goes by them. */
+  /** A topic has other settings or more partitions: what is at work over it goes by them. */
   configured(topic: Topic): void {
-    if (this.#queues.seen(topic) !== undefined) this.#queues.find(topic.vhost, topic.name)
+    this.#queues.configured(topic)
   }
 
   /** How long and how much of a topic is kept: policies may say less than a stream's own settings. */
@@ -165,8 +166,9 @@ export class QueueHouse {
     return queueTypeOf(queue.queue?.arguments ?? []) === 'stream' ? undefined : { topic: queue, number: 0 }
   }
 
-  /** The queue over a topic is gone. */
+  /** The queue over a topic is gone, or the topic itself. */
   gone(topic: Topic): void {
+    if (this.#host.catalog.byId(topic.id) === undefined) this.#queues.dropTopic(topic)
     if (topic.queue === undefined) return
     for (const log of logsOf(topic)) this.#host.ledgers.forgotten({ log, number: 0 })
     this.#host.topology.queueGone(topic.vhost, topic.name)

@@ -132,7 +132,7 @@ function recordHeader(name: string, value: string): Buffer {
 }
 
 /** The record's key: the header's bytes, or its text when it is no string of bytes. */
-function keyOf(value: Field): Buffer | null {
+export function keyOf(value: Field): Buffer | null {
   if (value.type === 'text' || value.type === 'bytes') return value.value
   const text = scalarText(value)
   return text === undefined ? null : Buffer.from(text)

@@ -290,6 +290,10 @@ export interface QueuePart {
 /** Queues at run time, by vhost and name. */
 export interface QueuesPart {
   find(vhost: string, name: string): QueuePart | undefined
+  /** Where messages may be stored by that name: the queue, or the topic that is none. It has no ledger then. */
+  findLog(vhost: string, name: string): QueuePart | undefined
+  /** The topic or queue of that name as a stream: what consumes from it takes nothing away. */
+  findStream(vhost: string, name: string): QueuePart | undefined
 }
 
 /** Messages leave a queue for its dead letter exchange: one atomic append of their copies and the closing. */

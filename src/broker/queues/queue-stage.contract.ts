@@ -79,7 +79,7 @@ export class QueueStage {
       store,
       partitions: this.partitions,
       ledgers: this.ledgers,
-      queueTopic: (vhost, name) => (this.policies.has(name) ? this.topic(vhost, name) : undefined),
+      topic: (vhost, name) => (this.policies.has(name) ? this.topic(vhost, name) : undefined),
       policyOf: (topic) => this.policies.get(topic.name) ?? plainPolicy,
       deadLettering: () => deadLettering,
       used: () => undefined,

@@ -1,6 +1,7 @@
-// A stream at run time: a queue whose messages stay when they are read, until retention drops them.
-// Promises: each consumer reads at its own pace from where it asked; acknowledging gives credit back and nothing else.
-// Does not know: ledgers, limits beyond the topic's retention; where one consumer stands (stream-reader.ts).
+// A stream at run time: a queue or topic whose messages stay when they are read, until retention drops them.
+// Promises: each consumer reads at its own pace from where it asked, all partitions, each in its order; acknowledging
+// gives credit back and nothing else. What is stored goes to the partition that its key says.
+// Does not know: ledgers, limits beyond the topic's own; where one consumer stands in a partition (stream-reader.ts).
 
 import { assert } from '../../base/assert.ts'
 import { findField } from '../../base/fields.ts'
@@ -8,71 +9,124 @@ import type { AppendEntry } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
-import type { QueuePolicy } from './facts.ts'
+import { plainPolicy, type QueuePolicy } from './facts.ts'
+import { PartitionChoice } from './partition-choice.ts'
 import type { LedgerClosing, NewMessage, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
 import type { QueueRooms } from './queue.ts'
 import { goneRefusal, QueueLog, type PlacedAt } from './queue-log.ts'
-import { storedReceipt } from './receipt.ts'
+import { refusedReceipt, storedReceipt } from './receipt.ts'
 import type { SharedBatch } from './shared-batch.ts'
-import { StreamReader, streamStartOf } from './stream-reader.ts'
+import { StreamReader, streamStartOf, type StreamStart } from './stream-reader.ts'
 
 /** No ledger, no priorities. */
 const noLevels = 0
 const place: PlacedAt = { level: 0, expiryMs: undefined }
 const retryMs = 1000
+/** What a batch of one message has beside the body, at most about: head, names and the record's lengths. */
+const batchOverheadBytes = 1024
 
 export class StreamQueue implements QueuePart {
-  topic: Topic
   policy: QueuePolicy
   isDeleted = false
   readonly delayed = 0
   readonly unacknowledged = 0
   readonly #rooms: QueueRooms
-  readonly #log: QueueLog
+  /** It is the queue of that name, not only a topic seen as a stream. */
+  readonly #isQueue: boolean
+  #topic: Topic
+  /** By partition. */
+  readonly #logs: QueueLog[] = []
+  readonly #choice: PartitionChoice
+  readonly #consumers = new Set<QueueConsumer>()
   #readers: StreamReader[] = []
   /** Who has the first turn. */
   #turn = 0
 
-  constructor(rooms: QueueRooms, topic: Topic) {
+  constructor(rooms: QueueRooms, topic: Topic, isQueue: boolean) {
     this.#rooms = rooms
-    this.topic = topic
-    this.policy = rooms.policyOf(topic)
-    const partition = rooms.partitions.of(topic, 0)
-    assert(partition !== undefined, 'a stream has a log')
-    this.#log = new QueueLog(rooms, { task: this, changed: () => this.resume() }, () => this.topic, partition, noLevels)
+    this.#isQueue = isQueue
+    this.#topic = topic
+    this.policy = isQueue ? rooms.policyOf(topic) : plainPolicy
+    this.#choice = new PartitionChoice(Math.floor(rooms.world.random.fraction() * topic.partitions))
+    this.#grow()
+  }
+
+  get topic(): Topic {
+    return this.#topic
+  }
+
+  /** Its settings may have changed, and it may have more partitions. */
+  set topic(topic: Topic) {
+    this.#topic = topic
+    if (topic.partitions > this.#logs.length) this.#grow()
+  }
+
+  #grow(): void {
+    const first: StreamStart = { at: 'first' }
+    for (let index = this.#logs.length; index < this.#topic.partitions; index++) {
+      const partition = this.#rooms.partitions.of(this.#topic, index)
+      assert(partition !== undefined, 'a topic has its partitions')
+      const host = { task: this, changed: () => this.resume() }
+      this.#logs.push(new QueueLog(this.#rooms, host, () => this.#topic, partition, noLevels))
+      for (const consumer of this.#consumers) this.#begin(consumer, index, first)
+    }
   }
 
   async ready(): Promise<Refusal | undefined> {
     if (this.isDeleted) return goneRefusal()
-    return this.isReady ? undefined : this.#log.open()
+    if (this.isReady) return undefined
+    const outcomes = await Promise.all(this.#logs.map((log) => (log.canAppend ? undefined : log.open())))
+    return outcomes.find((refused) => refused !== undefined)
   }
 
   get isReady(): boolean {
-    return this.#log.canAppend
+    for (const log of this.#logs) if (!log.canAppend) return false
+    return true
   }
 
   /** Everything that is stored. */
   get messages(): number {
-    return this.#log.isOpen ? this.#log.log.committed - this.#log.log.start : 0
+    let messages = 0
+    for (const { isOpen, log } of this.#logs) if (isOpen) messages += log.committed - log.start
+    return messages
   }
 
   get consumers(): number {
-    return this.#readers.length
+    return this.#consumers.size
   }
 
   // --- storing ---
 
   add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal {
-    return this.isDeleted ? storedReceipt : this.#log.add(message, place.level, place.expiryMs, shared)
+    if (this.isDeleted) return storedReceipt
+    if (!this.accepts(message.bodyBytes)) {
+      this.#rooms.world.trace.count('streams.refused.tooLarge')
+      return refusedReceipt
+    }
+    return this.#logOf(message).add(message, place.level, place.expiryMs, shared)
   }
 
-  accepts(): boolean {
-    return true
+  #logOf(message: NewMessage): QueueLog {
+    return this.#logs[this.#choice.of(message.properties, this.#logs.length)]
+  }
+
+  /** A topic takes no batch that is larger than it says. */
+  accepts(bodyBytes: number): boolean {
+    return this.#isQueue || bodyBytes + batchOverheadBytes <= this.#topic.policy.batchBytesMax
   }
 
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {
     this.flush()
-    return this.#log.entriesFor(messages, () => place)
+    const byLog = new Map<QueueLog, NewMessage[]>()
+    for (const message of messages) {
+      const log = this.#logOf(message)
+      const list = byLog.get(log)
+      if (list === undefined) byLog.set(log, [message])
+      else list.push(message)
+    }
+    const entries: AppendEntry[] = []
+    for (const [log, list] of byLog) entries.push(...log.entriesFor(list, () => place))
+    return entries
   }
 
   closings(): readonly LedgerClosing[] {
@@ -80,16 +134,18 @@ export class StreamQueue implements QueuePart {
   }
 
   appended(outcome: Promise<void>): void {
-    this.#log.appended(outcome)
+    for (const log of this.#logs) log.appended(outcome)
+    this.#choice.next()
   }
 
   async settled(): Promise<void> {
-    const receipt = this.#log.lastReceipt
-    if (receipt !== undefined) await new Promise<void>((done) => receipt.whenSettled(done))
+    for (const { lastReceipt } of this.#logs)
+      if (lastReceipt !== undefined) await new Promise<void>((done) => lastReceipt.whenSettled(done))
   }
 
   flush(): void {
-    this.#log.flush()
+    for (const log of this.#logs) log.flush()
+    this.#choice.next()
   }
 
   // --- reading ---
@@ -105,32 +161,54 @@ export class StreamQueue implements QueuePart {
       return refuse('invalidArgument', `consumer prefetch count is not set for stream ${queue}`)
     const start = streamStartOf(consumer.arguments, name, vhost, this.#rooms.world.clock.nowMs())
     if (isRefusal(start)) return start
-    const reader: StreamReader = new StreamReader(
-      consumer,
-      this,
-      this.#log.log,
-      this.#log.openReading(),
-      () => this.resume(),
-      (error) => this.#failed(reader, error),
-    )
-    this.#readers.push(reader)
-    reader.begin(start)
-    this.#rooms.used(this)
+    this.#consumers.add(consumer)
+    for (let index = 0; index < this.#logs.length; index++) this.#begin(consumer, index, start)
+    this.#used()
     return undefined
   }
 
-  #failed(reader: StreamReader, error: unknown): void {
+  /** Reads a partition for a consumer, once its log is open. */
+  #begin(consumer: QueueConsumer, index: number, start: StreamStart): void {
+    const log = this.#logs[index]
+    if (!log.isOpen) {
+      void log.open().then((refused) => {
+        if (this.isDeleted || !this.#consumers.has(consumer)) return
+        if (refused === undefined) this.#begin(consumer, index, start)
+        else this.#later(refused.why, () => this.#begin(consumer, index, start))
+      })
+      return
+    }
+    const reader: StreamReader = new StreamReader(
+      consumer,
+      this,
+      // Who reads a stream of one partition has always known where he is by the offset alone.
+      this.#isQueue && this.#topic.partitions === 1 ? -1 : index,
+      log.log,
+      log.openReading(),
+      () => this.resume(),
+      (error) => this.#later(String(error), () => reader.goOn()),
+    )
+    this.#readers.push(reader)
+    reader.begin(start)
+    this.resume()
+  }
+
+  #later(why: string, goOn: () => void): void {
     const { clock, trace } = this.#rooms.world
-    trace.error('stream not readable, trying again', { queue: this.topic.name, why: String(error) })
-    clock.after(retryMs, () => reader.goOn())
+    trace.error('stream not readable, trying again', { queue: this.topic.name, why })
+    clock.after(retryMs, goOn)
   }
 
   cancel(consumer: QueueConsumer): void {
-    const reader = this.#readers.find((one) => one.consumer === consumer)
-    if (reader === undefined) return
-    reader.close()
-    this.#readers = this.#readers.filter((one) => one !== reader)
-    this.#rooms.used(this)
+    if (!this.#consumers.delete(consumer)) return
+    for (const reader of this.#readers) if (reader.consumer === consumer) reader.close()
+    this.#readers = this.#readers.filter((one) => one.consumer !== consumer)
+    this.#used()
+  }
+
+  /** Whoever reads a topic without its queue's ledger is no consumer of that queue. */
+  #used(): void {
+    if (this.#isQueue) this.#rooms.used(this)
   }
 
   resume(): void {
@@ -183,19 +261,18 @@ export class StreamQueue implements QueuePart {
   // --- changes and the end ---
 
   setPolicy(policy: QueuePolicy): void {
-    this.policy = policy
+    if (this.#isQueue) this.policy = policy
   }
 
   drop(reason: CancelReason): void {
     if (this.isDeleted) return
     this.isDeleted = true
-    this.#log.drop()
-    const readers = this.#readers
+    for (const log of this.#logs) log.drop()
+    for (const reader of this.#readers) reader.close()
     this.#readers = []
-    for (const reader of readers) {
-      reader.close()
-      reader.consumer.cancelled(reason)
-    }
+    const consumers = [...this.#consumers]
+    this.#consumers.clear()
+    for (const consumer of consumers) consumer.cancelled(reason)
   }
 
   async close(): Promise<void> {

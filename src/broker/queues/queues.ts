@@ -24,8 +24,8 @@ export interface QueueHost {
   readonly store: Store
   readonly partitions: Partitions
   readonly ledgers: LedgersPart
-  /** The catalog's topic of that name if it is a queue too. */
-  queueTopic(vhost: string, name: string): Topic | undefined
+  /** The catalog's topic of that name. */
+  topic(vhost: string, name: string): Topic | undefined
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
   /** A queue was consumed from, left or read from. */
@@ -41,6 +41,8 @@ export class Queues implements QueuesPart {
   readonly #host: QueueHost
   readonly #rooms: QueueRooms
   readonly #byId = new Map<TopicId, AnyQueue>()
+  /** Topics as streams: those that are no queue, and those of a queue that somebody reads without its ledger. */
+  readonly #streams = new Map<TopicId, StreamQueue>()
 
   constructor(host: QueueHost) {
     this.#host = host
@@ -62,17 +64,43 @@ export class Queues implements QueuesPart {
   }
 
   find(vhost: string, name: string): AnyQueue | undefined {
-    const topic = this.#host.queueTopic(vhost, name)
-    if (topic === undefined) return undefined
+    const topic = this.#host.topic(vhost, name)
+    if (topic?.queue === undefined) return undefined
     let queue = this.#byId.get(topic.id)
     if (queue === undefined) {
       const { type } = this.#host.policyOf(topic)
-      queue = type === 'stream' ? new StreamQueue(this.#rooms, topic) : new Queue(this.#rooms, topic)
+      queue = type === 'stream' ? new StreamQueue(this.#rooms, topic, true) : new Queue(this.#rooms, topic)
       this.#byId.set(topic.id, queue)
     }
     // Its settings may have changed.
     queue.topic = topic
     return queue
+  }
+
+  findLog(vhost: string, name: string): QueuePart | undefined {
+    const topic = this.#host.topic(vhost, name)
+    if (topic === undefined) return undefined
+    return topic.queue === undefined ? this.#stream(topic) : this.find(vhost, name)
+  }
+
+  findStream(vhost: string, name: string): QueuePart | undefined {
+    const topic = this.#host.topic(vhost, name)
+    if (topic === undefined) return undefined
+    const isStream = topic.queue !== undefined && this.#host.policyOf(topic).type === 'stream'
+    return isStream ? this.find(vhost, name) : this.#stream(topic)
+  }
+
+  #stream(topic: Topic): StreamQueue {
+    let stream = this.#streams.get(topic.id)
+    if (stream === undefined) this.#streams.set(topic.id, (stream = new StreamQueue(this.#rooms, topic, false)))
+    stream.topic = topic
+    return stream
+  }
+
+  /** A topic has other settings or more partitions: what is at work over it goes by them. */
+  configured(topic: Topic): void {
+    if (this.#byId.has(topic.id)) this.find(topic.vhost, topic.name)
+    if (this.#streams.has(topic.id)) this.#stream(topic)
   }
 
   /**
@@ -105,7 +133,14 @@ export class Queues implements QueuesPart {
     for (const queue of this.#byId.values()) queue.setPolicy(this.#host.policyOf(queue.topic))
   }
 
-  /** The queue is gone from the catalog. */
+  /** The topic is gone from the catalog. */
+  dropTopic(topic: Topic): void {
+    const stream = this.#streams.get(topic.id)
+    this.#streams.delete(topic.id)
+    stream?.drop('queueDeleted')
+  }
+
+  /** The queue is gone from the catalog; its topic may stay. */
   drop(topic: Topic, reason: CancelReason = 'queueDeleted'): void {
     const queue = this.#byId.get(topic.id)
     this.#byId.delete(topic.id)
@@ -114,6 +149,6 @@ export class Queues implements QueuesPart {
 
   async close(): Promise<void> {
     await this.#rooms.trimming.close()
-    await Promise.all(Array.from(this.#byId.values(), (queue) => queue.close()))
+    await Promise.all(Array.from([...this.#byId.values(), ...this.#streams.values()], (queue) => queue.close()))
   }
 }

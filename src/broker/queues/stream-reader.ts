@@ -77,6 +77,8 @@ function filterOf(args: FieldTable): StreamFilter | undefined {
 
 export class StreamReader {
   readonly consumer: QueueConsumer
+  /** Told with each message; below 0: there is one, and everybody knows it. */
+  readonly #partition: number
   readonly #log: Log
   readonly #reading: Reading
   readonly #filter: StreamFilter | undefined
@@ -91,12 +93,14 @@ export class StreamReader {
   constructor(
     consumer: QueueConsumer,
     queue: QueuePart,
+    partition: number,
     log: Log,
     reading: Reading,
     resume: () => void,
     failed: (error: unknown) => void,
   ) {
     this.consumer = consumer
+    this.#partition = partition
     this.#log = log
     this.#reading = reading
     this.#filter = filterOf(consumer.arguments)
@@ -190,7 +194,7 @@ export class StreamReader {
     this.#reading.fill(offset, message)
     if (this.#filter !== undefined && !passes(this.#filter, message.properties)) return
     message.offset = offset
-    message.properties = withPlace(message.properties, -1, offset)
+    message.properties = withPlace(message.properties, this.#partition, offset)
     this.consumer.deliver(message)
   }
 

@@ -36,7 +36,7 @@ export interface TopicsHost {
   defaultPartitions(): number
   /** Why nothing new may be made now (the reserve of the disk is touched). */
   createRefusal(): Refusal | undefined
-  /** A topic has other settings. */
+  /** A topic has other settings or more partitions. */
   configured(topic: Topic): void
   /** What else goes in the append that deletes a topic: bindings of its queue, its ledgers. */
   goingWith(topic: Topic): readonly Decision[]
@@ -277,6 +277,8 @@ export class Topics {
     const logs = logsOf(topic.id, topic.partitions, partitions)
     const settings = logs.map((id) => ({ id, settings: logSettingsOf(topic.policy, id) }))
     const failed = await this.#whileBusy(vhost, [name], () => this.#logsThenRecords(settings, [grown]))
+    const changed = this.#host.catalog.byId(topic.id)
+    if (failed === undefined && changed !== undefined) this.#host.configured(changed)
     return failed ?? this.#host.catalog.byId(topic.id) ?? goneMeanwhile(name)
   }
 

@@ -290,7 +290,8 @@ export class Stage {
   readonly host: ChannelHost
 
   constructor(limits: Partial<ChannelLimits> = {}) {
-    const queues: QueuesPart = { find: (_, name) => this.queues.get(name) }
+    const find: QueuesPart['find'] = (_, name) => this.queues.get(name)
+    const queues: QueuesPart = { find, findLog: find, findStream: find }
     this.host = {
       world: this.world,
       router: this.router,

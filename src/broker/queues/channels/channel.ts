@@ -94,7 +94,8 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   }
 
   async #consume(tag: string, call: ConsumeCall): Promise<Consumer | Refusal> {
-    const queue = await this.#openQueue(call.queue)
+    const isStream = findField(call.arguments, 'x-stream-offset') !== undefined
+    const queue = await this.#openQueue(call.queue, isStream)
     if (isRefusal(queue)) return queue
     const priority = priorityOf(call.arguments, call.queue, this.#identity.vhost)
     if (isRefusal(priority)) return priority
@@ -106,11 +107,12 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     return consumer
   }
 
-  /** The queue, its counts known and open to this client. */
-  async #openQueue(name: string): Promise<QueuePart | Refusal> {
+  /** The queue, its counts known and open to this client; or what is there of that name, as a stream. */
+  async #openQueue(name: string, isStream = false): Promise<QueuePart | Refusal> {
     const { vhost } = this.#identity
     const missing = (): Refusal => refuse('queueMissing', `no queue '${name}' in vhost '${vhost}'`)
-    const queue = this.#host.queues.find(vhost, name)
+    const { queues } = this.#host
+    const queue = isStream ? queues.findStream(vhost, name) : queues.find(vhost, name)
     if (queue === undefined || queue.isDeleted) return missing()
     const refused = this.#identity.mayUse(queue) ?? (await queue.ready())
     if (this.#isClosed) return closedRefusal()

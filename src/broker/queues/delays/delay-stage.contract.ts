@@ -98,13 +98,15 @@ export class DelayStage {
       store,
       partitions,
       ledgers,
-      queueTopic: (_vhost, name) => (queueNames.includes(name) ? topicOf(name) : undefined),
+      topic: (_vhost, name) => (queueNames.includes(name) ? topicOf(name) : undefined),
       policyOf: () => plainPolicy,
       deadLettering: () => noLetters,
       used: () => undefined,
     })
     const queues: QueuesPart = {
       find: (name, queue) => this.delays.find(name, queue) ?? this.queues.find(name, queue),
+      findLog: (name, queue) => this.delays.find(name, queue) ?? this.queues.findLog(name, queue),
+      findStream: (name, queue) => this.queues.findStream(name, queue),
     }
     this.#prepare(this)
     this.delays.start({

@@ -198,7 +198,8 @@ export class QueueDesk {
   /** Why this client may not touch the queue: it is another's own. */
   mayUse(owner: Owner, topic: Topic): Refusal | undefined {
     // What only the broker knows (delayed messages) is no queue to clients.
-    if (topic.queue === undefined) return missingQueue(topic.vhost, topic.name)
+    if (topic.queue === undefined)
+      return this.#host.catalog.byId(topic.id) === undefined ? missingQueue(topic.vhost, topic.name) : undefined
     if (!topic.queue.exclusive || this.#owners.get(topic.id) === owner) return undefined
     return locked(resourceName('queue', topic.vhost, topic.name))
   }
