@@ -8,10 +8,11 @@ import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
 import type { AppendEntry } from '../../log/store.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
-import { isCycle, recordDeath, type Dead, type DeathReason } from './death.ts'
+import { isCycle, recordDeath, type Dead } from './death.ts'
 import type {
   ClosedReason,
   DeadLettering,
+  DeathReason,
   LedgersPart,
   NewMessage,
   QueuePart,
@@ -40,6 +41,7 @@ const closedReasons: Readonly<Record<DeathReason, ClosedReason>> = {
   expired: 'expired',
   maxlen: 'maxlen',
   delivery_limit: 'deliveryLimit',
+  malformed: 'malformed',
 }
 
 /** A dead letter and where it goes. */
@@ -187,7 +189,7 @@ export class DeadLetters implements DeadLettering {
     let bytes = 0
     let next: number | undefined
     if (queue.policy.deadLetterExchange === undefined) return { letters, next }
-    const refused = await queue.readEach(offsets, (stored) => {
+    const take = (stored: StoredMessage): void => {
       if (next !== undefined) return
       if (bytes > 0 && bytes + stored.body.length > movedBytesMax) {
         next = stored.offset
@@ -197,7 +199,8 @@ export class DeadLetters implements DeadLettering {
       if (letter === undefined) return
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push(letter)
-    })
+    }
+    const refused = await queue.readEach(offsets, take, reason === 'malformed')
     return refused ?? { letters, next }
   }
 

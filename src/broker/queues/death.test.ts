@@ -14,7 +14,8 @@ import {
 } from '../../base/fields.ts'
 import { tableToJson } from '../../base/field-json.ts'
 import { readProperties, writeProperties } from '../../base/properties.ts'
-import { isCycle, recordDeath, type Dead, type DeathReason, type Dying } from './death.ts'
+import { isCycle, recordDeath, type Dead, type Dying } from './death.ts'
+import type { DeathReason } from './parts.ts'
 
 const nowMs = 1_700_000_000_999
 const seconds = 1_700_000_000

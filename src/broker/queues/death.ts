@@ -18,8 +18,7 @@ import {
   type FieldTable,
 } from '../../base/fields.ts'
 import { readProperties, withProperties } from '../../base/properties.ts'
-
-export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
+import type { DeathReason } from './parts.ts'
 
 export interface Dying {
   readonly exchange: string

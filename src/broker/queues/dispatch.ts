@@ -19,6 +19,8 @@ export interface DeliveryRules {
   drops(offset: number, isGot: boolean): boolean
   /** The message is about to go out: to a consumer, or to one who asked; kept: it is to be settled. */
   taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void
+  /** The batch that holds the offset cannot be read. True: it leaves by this offset for those who may look into it. */
+  lies(offset: number): boolean
 }
 
 interface Rank {
@@ -128,8 +130,9 @@ export class Dispatch {
   /** Nothing will ever be read there. */
   #closeMissing(offset: number, why: Missing): void {
     const below = this.#reading.missingBelow
-    for (let at: number | undefined = offset; at !== undefined && at < below; at = this.#ledger.nextReady(at + 1))
-      this.#ledger.close(at, why)
+    const from = why === 'malformed' && this.#rules.lies(offset) ? offset + 1 : offset
+    // A batch that lies may claim millions.
+    this.#ledger.closeReady(below, why, from)
   }
 
   /** The next message for one who asks; its slices are his. */
@@ -178,7 +181,7 @@ export class Dispatch {
   }
 
   /** Shows messages by offset, whatever became of them. */
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<boolean> {
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void, raw = false): Promise<boolean> {
     for (const offset of offsets) {
       let missing = this.#reading.seek(offset)
       while (missing instanceof Promise) {
@@ -186,9 +189,10 @@ export class Dispatch {
         if (this.#isClosed) return false
         missing = this.#reading.seek(offset)
       }
-      if (missing !== undefined) continue
+      if (missing !== undefined && !(raw && missing === 'malformed')) continue
       const message = this.#message
-      this.#reading.fill(offset, message)
+      if (missing === undefined) this.#reading.fill(offset, message)
+      else this.#reading.fillRaw(offset, message)
       message.offset = offset
       message.redelivered = true
       see(message)

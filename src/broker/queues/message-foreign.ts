@@ -13,7 +13,7 @@ import { offsetHeader, partitionHeader, placeBytes, placeEntries, putPlace } fro
 import type { StoredMessage } from './parts.ts'
 
 /** Names of headers and routing keys are short strings. */
-const shortStringBytesMax = 255
+export const shortStringBytesMax = 255
 /** Properties are one frame: what would make it larger than nearly every client's is left out. */
 const headersBytesMax = 96 * KiB
 /** Names of what was left out are told up to here. */

@@ -128,8 +128,8 @@ export interface LedgerPart {
   counted(): number[]
   /** Ready or acquired → closed. False: it is not known yet, or closed already. */
   close(offset: number, reason: ClosedReason): boolean
-  /** Closes everything ready below `below`; answers how many. */
-  closeReady(below: number, reason: ClosedReason): number
+  /** Closes everything ready below `below`, of all or from an offset on; answers how many. */
+  closeReady(below: number, reason: ClosedReason, from?: number): number
   /** Closes everything below `below`, acquired or not: the log was trimmed. Answers how many. */
   closeBelow(below: number, reason: ClosedReason): number
   /** The lowest ready offset at or after `from`, whatever its level. */
@@ -261,9 +261,14 @@ export interface QueuePart {
   accepts(bodyBytes: number): boolean
   /**
    * Reads messages by ascending offset, whatever became of them; those that cannot be read any more are passed over.
-   * A message is valid during its call only. Refused: not all were read, whoever is missing.
+   * A message is valid during its call only. `raw`: for one in a batch that lies, all the batch's bytes are the body.
+   * Refused: not all were read, whoever is missing.
    */
-  readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined>
+  readEach(
+    offsets: readonly number[],
+    see: (message: StoredMessage) => void,
+    raw?: boolean,
+  ): Promise<Refusal | undefined>
   /** Resolves when all that was added before is stored or refused. */
   settled(): Promise<void>
   /** Registers a consumer; nothing is delivered before resume(). */
@@ -296,14 +301,13 @@ export interface QueuesPart {
   findStream(vhost: string, name: string): QueuePart | undefined
 }
 
+/** As RabbitMQ has them in x-death, and `malformed` of our own: a batch of Kafka's clients that lies. */
+export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit' | 'malformed'
+
 /** Messages leave a queue for its dead letter exchange: one atomic append of their copies and the closing. */
 export interface DeadLettering {
   /** The offsets are acquired and stay so until the append is decided. Never fails: retried while there is no room. */
-  deadLetter(
-    queue: QueuePart,
-    offsets: readonly number[],
-    reason: 'rejected' | 'expired' | 'maxlen' | 'delivery_limit',
-  ): void
+  deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void
   /** A message that the queue did not take (reject-publish-dlx). Its slices are copied during the call. */
   deadLetterRefused(queue: QueuePart, message: NewMessage): void
 }

@@ -3,16 +3,16 @@
 // Does not know: who decided that they leave, what dead-lettering does with them.
 
 import type { QueuePolicy } from './facts.ts'
-import type { ClosedReason, DeadLettering, LedgerPart, QueuePart } from './parts.ts'
+import type { ClosedReason, DeadLettering, DeathReason, LedgerPart, QueuePart } from './parts.ts'
 
-export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit'
-type DeathReason = Parameters<DeadLettering['deadLetter']>[2]
+export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit' | 'malformed'
 
 const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
   rejected: 'rejected',
   expired: 'expired',
   maxlen: 'maxlen',
   deliveryLimit: 'delivery_limit',
+  malformed: 'malformed',
 }
 
 export class Departures {

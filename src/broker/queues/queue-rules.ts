@@ -229,6 +229,12 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     return this.departures.areDeadLettered
   }
 
+  lies(offset: number): boolean {
+    if (!this.areDeadLettered) return false
+    this.departures.leave(offset, 'malformed')
+    return true
+  }
+
   pushOut(offset: number): void {
     this.departures.leave(offset, 'maxlen')
   }

@@ -234,10 +234,14 @@ export class Queue implements QueuePart {
     )
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {
+  async readEach(
+    offsets: readonly number[],
+    see: (message: StoredMessage) => void,
+    raw = false,
+  ): Promise<Refusal | undefined> {
     const refused = await this.ready()
     if (refused !== undefined) return refused
-    const isWhole = await this.#open().dispatch.readEach(offsets, see)
+    const isWhole = await this.#open().dispatch.readEach(offsets, see, raw)
     return isWhole ? undefined : goneRefusal()
   }
 

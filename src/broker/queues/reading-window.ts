@@ -210,6 +210,11 @@ export class ReadingWindow {
     return this.#positions[delta]
   }
 
+  /** The batch at hand, as it lies in the log. */
+  get batch(): Buffer {
+    return this.#chunk.subarray(this.#at, this.#at + this.#bytes)
+  }
+
   get isOwn(): boolean {
     return isOwnBatch(this.attributes)
   }

@@ -4,11 +4,12 @@
 
 import { assert } from '../../base/assert.ts'
 import { KiB, MiB } from '../../base/limits.ts'
+import { noProperties } from '../../base/properties.ts'
 import type { World } from '../../base/world.ts'
 import { RecordCursor } from '../../log/records.ts'
 import { offset as asOffset, type Batches, type Log } from '../../log/store.ts'
 import { MessageReader } from './message.ts'
-import { ForeignReader } from './message-foreign.ts'
+import { ForeignReader, shortStringBytesMax } from './message-foreign.ts'
 import { withPlace } from './message-place.ts'
 import type { StoredMessage } from './parts.ts'
 import { ReadingWindow, type Absence } from './reading-window.ts'
@@ -21,6 +22,8 @@ const windowBytesMax = 512 * KiB
 const windowsMax = 4
 /** What the windows of all queues hold together; those unused for longest go first. */
 export const windowsBytesMax = 16 * MiB
+
+const nothing: Buffer = Buffer.alloc(0)
 
 /** Why nothing is at an offset: what the window says, or the log's start has passed it. */
 export type Missing = Absence | 'retention'
@@ -182,6 +185,18 @@ export class Reading {
     this.#messages.read(window.section, at, message)
     const from = this.#from
     if (from.tellsPlace) message.properties = withPlace(message.properties, from.partition, offset)
+  }
+
+  /** After seek() said that the batch lies: all of it as the body of one message, in the same turn. */
+  fillRaw(offset: number, message: StoredMessage): void {
+    const window = this.#current
+    assert(window !== undefined && window.covers(offset), 'a message was sought before it is read')
+    const { name, partition } = this.#from
+    message.exchange = nothing
+    message.routingKey = Buffer.from(name).subarray(0, shortStringBytesMax)
+    message.properties = withPlace(noProperties, partition, offset)
+    message.body = window.batch
+    message.isDeadLetter = false
   }
 
   /** Where the batch begins that holds what was sought. */

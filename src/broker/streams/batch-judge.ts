@@ -2,6 +2,7 @@
 // Promises: what it accepts may be stored as it is; records inside are not opened. Never throws at a stranger's bytes.
 // Does not know: producers' sequences (producers.ts), offsets, the log.
 
+import { batchInflateBytesMax } from '../../base/limits.ts'
 import {
   batchBytesAt,
   batchCrcHolds,
@@ -20,6 +21,8 @@ import { refuse, type Refusal } from '../errors.ts'
 import type { TopicPolicy } from '../settings/topic-policy.ts'
 
 const magicByteAt = 16
+/** A record of nothing: its length, attributes, two deltas, no key, no value, no headers, a byte each. */
+const recordBytesMin = 7
 /** A record without a timestamp: never too old nor too new. */
 const noTimestampMs = -1
 
@@ -33,7 +36,13 @@ export function judgeBatch(batch: Buffer, policy: TopicPolicy, nowMs: number): B
       'batchTooLarge',
       `The batch has ${batch.length} bytes, more than max.message.bytes=${policy.batchBytesMax} of the topic.`,
     )
-  return judgeCounts(head) ?? judgeAttributes(head) ?? judgeTimes(head, policy, nowMs) ?? judgeCrc(batch, head) ?? head
+  return (
+    judgeCounts(head, batch) ??
+    judgeAttributes(head) ??
+    judgeTimes(head, policy, nowMs) ??
+    judgeCrc(batch, head) ??
+    head
+  )
 }
 
 /** One batch of magic 2 that fills the buffer. */
@@ -55,13 +64,17 @@ function judgeFrame(batch: Buffer): Refusal | undefined {
   return undefined
 }
 
-function judgeCounts(head: BatchHead): Refusal | undefined {
+function judgeCounts(head: BatchHead, batch: Buffer): Refusal | undefined {
   if (head.count <= 0) return refuse('invalidRecord', 'The batch holds no record.')
   if (head.lastOffsetDelta + 1 !== head.count)
     return refuse(
       'invalidRecord',
       `The batch counts ${head.count} records but takes ${head.lastOffsetDelta + 1} offsets.`,
     )
+  // More than could ever be read of it: whoever has to account for each of them would be kept busy for long.
+  const isPacked = compressionOf(head.attributes) !== 'none'
+  if (head.count * recordBytesMin > (isPacked ? batchInflateBytesMax : batch.length - batchHeadBytes))
+    return refuse('invalidRecord', `The batch counts ${head.count} records, more than its bytes can hold.`)
   if (head.producerId >= 0 && (head.baseSequence < 0 || head.producerEpoch < 0))
     return refuse('invalidRecord', 'A batch with a producer id has a sequence and an epoch.')
   return undefined

@@ -269,11 +269,11 @@ export class Ledger implements LedgerPart, LedgerSets {
     return count
   }
 
-  closeReady(below: number, reason: ClosedReason): number {
+  closeReady(below: number, reason: ClosedReason, from = 0): number {
     const limit = Math.min(below, this.end)
     let count = 0
     // Only what is ready is written as closed here: what is closed already may be part of an append that is refused yet.
-    let at = this.nextReady(this.state.floor)
+    let at = this.nextReady(from)
     while (at !== undefined && at < limit) {
       const held = this.acquiredSet.firstAtOrAfter(at)
       const closed = this.#closed.firstAtOrAfter(at)
