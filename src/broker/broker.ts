@@ -78,8 +78,8 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
     configured: (topic) => queues.configured(topic),
-    goingWith: (topic) => goingWith(state, topic),
-    dropped: (topic) => queues.gone(topic),
+    goingWith: (topic) => goingWith(state, topic, catalog.sourceOf(topic)),
+    dropped: (topic, source) => queues.gone(topic, source),
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
   const queues = new QueueHouse({ ...state, world, store, partitions, topics, roomLeft })

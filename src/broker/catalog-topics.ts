@@ -14,14 +14,18 @@ interface Indexed {
   readonly id: TopicId
   readonly origin: 'kafka' | 'amqp'
   readonly queue: QueueFacts | undefined
+  readonly over?: TopicId | undefined
 }
 
 /** Names the broker makes up, and its own exchanges and pseudo-queues. */
 export const reservedPrefix = 'amq.'
 
-/** Whether clients of Kafka hear of the topic: not of one client's own queues, nor of names Kafka could not say. */
+/**
+ * Whether clients of Kafka hear of the topic: not of one client's own queues, nor of further ledgers, nor of names Kafka
+ * could not say.
+ */
 export function isListed(topic: Indexed): boolean {
-  if (topic.queue?.exclusive === true) return false
+  if (topic.queue?.exclusive === true || topic.over !== undefined) return false
   if (topic.origin === 'kafka') return true
   return !topic.name.startsWith(reservedPrefix) && judgeTopicName(topic.name) === undefined
 }
@@ -29,6 +33,8 @@ export function isListed(topic: Indexed): boolean {
 export class TopicIndex<Topic extends Indexed> {
   readonly #byName = new Map<string, Map<string, Topic>>()
   readonly #byId = new Map<TopicId, Topic>()
+  /** Further ledgers, by the topic whose logs they are over: topics without any are not in it. */
+  readonly #over = new Map<TopicId, Map<TopicId, Topic>>()
 
   get size(): number {
     return this.#byId.size
@@ -57,11 +63,20 @@ export class TopicIndex<Topic extends Indexed> {
     return this.#byName.get(vhost)?.values() ?? []
   }
 
+  over(id: TopicId): Iterable<Topic> {
+    return this.#over.get(id)?.values() ?? []
+  }
+
   put(topic: Topic): void {
     let topics = this.#byName.get(topic.vhost)
     if (topics === undefined) this.#byName.set(topic.vhost, (topics = new Map()))
     const before = topics.get(topic.name)
-    if (before !== undefined && before.id !== topic.id) this.#byId.delete(before.id)
+    if (before !== undefined && before.id !== topic.id) this.#forget(before)
+    if (topic.over !== undefined) {
+      let over = this.#over.get(topic.over)
+      if (over === undefined) this.#over.set(topic.over, (over = new Map()))
+      over.set(topic.id, topic)
+    }
     topics.set(topic.name, topic)
     this.#byId.set(topic.id, topic)
   }
@@ -72,7 +87,15 @@ export class TopicIndex<Topic extends Indexed> {
     if (topics === undefined || topic === undefined) return undefined
     topics.delete(name)
     if (topics.size === 0) this.#byName.delete(vhost)
-    this.#byId.delete(topic.id)
+    this.#forget(topic)
     return topic
+  }
+
+  #forget(topic: Topic): void {
+    this.#byId.delete(topic.id)
+    if (topic.over === undefined) return
+    const over = this.#over.get(topic.over)
+    over?.delete(topic.id)
+    if (over?.size === 0) this.#over.delete(topic.over)
   }
 }

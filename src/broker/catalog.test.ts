@@ -3,7 +3,7 @@
 // Does not know: logs, who made a topic.
 
 import { expect, test } from 'vitest'
-import { array, int32, int64, list, message, string, uuid, versions } from '../base/schema.ts'
+import { array, bool, bytes, int32, int64, list, message, string, uuid, versions } from '../base/schema.ts'
 import type { TopicId } from '../log/store.ts'
 import { Catalog, type TopicFacts } from './catalog.ts'
 import { writeStored } from './stored.ts'
@@ -61,9 +61,49 @@ test('a record of version 0 is a topic that is no queue', () => {
   })
 })
 
+test('a record of version 1 is a queue that goes by its log’s first ledger', () => {
+  const stored = message(versions(0, 1), {
+    id: uuid(),
+    partitions: int32(),
+    origin: string(),
+    createdAtMs: int64(),
+    settings: list({ name: string(), value: string() }),
+    isQueue: bool({ since: 1 }),
+    autoDelete: bool({ since: 1 }),
+    arguments: bytes({ since: 1 }),
+  })
+  const catalog = new Catalog(new Map())
+  const facts = { id: idOf(1), partitions: 1, origin: 'amqp', createdAtMs: 5, settings: [] }
+  const value = writeStored(stored, { ...facts, isQueue: true, autoDelete: false, arguments: Buffer.alloc(0) })
+  catalog.apply(Buffer.from('t/\0a'), value)
+  const found = catalog.find('/', { name: 'a' })
+  expect(found).toMatchObject({ partitions: 1, queue: { durable: true } })
+  expect([found?.ledger, found?.over]).toEqual([undefined, undefined])
+})
+
+test('further ledgers are kept with their number, found by their topic, and no topic to clients of Kafka', () => {
+  const catalog = new Catalog(new Map())
+  keep(catalog, topic('orders', { ledger: 3 }))
+  const over = idOf('orders'.length)
+  keep(catalog, topic('audit', { partitions: 0, over, ledger: 1 }))
+  catalog.putVolatile(topic('tail', { partitions: 0, over, ledger: 2, isVolatile: true }))
+  expect(catalog.further(over).map(({ name, ledger }) => [name, ledger])).toEqual([
+    ['audit', 1],
+    ['tail', 2],
+  ])
+  expect(catalog.list('/').map(({ name, ledger }) => [name, ledger])).toEqual([['orders', 3]])
+  const other = new Catalog(new Map())
+  for (const { key, value } of catalog.entries()) other.apply(Buffer.from(key), Buffer.from(value as Buffer))
+  const audit = other.named('/', 'audit')
+  expect(audit).toMatchObject({ over, ledger: 1, partitions: 0 })
+  expect(audit === undefined ? undefined : other.sourceOf(audit).name).toBe('orders')
+  other.apply(Buffer.from('t/\0audit'), null)
+  expect(other.further(over)).toEqual([])
+})
+
 test('a record of a newer version is refused', () => {
   const catalog = new Catalog(new Map())
-  expect(() => catalog.apply(Buffer.from('t/\0a'), Buffer.of(2, 0))).toThrow('newer version')
+  expect(() => catalog.apply(Buffer.from('t/\0a'), Buffer.of(3, 0))).toThrow('newer version')
 })
 
 test('what is only in memory stays over a replay and is in no record', () => {

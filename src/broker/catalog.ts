@@ -24,6 +24,10 @@ export interface Topic extends TopicView {
   readonly policy: TopicPolicy
   /** What its declaration said; undefined: no queue was declared over it. */
   readonly queue: QueueFacts | undefined
+  /** Of a further ledger: the topic whose logs it is over. It has no logs (0 partitions) and is no topic to Kafka. */
+  readonly over?: TopicId | undefined
+  /** The number of its queue's ledger in each log; 0 unless it is a further one or was rewound. */
+  readonly ledger?: number
   /** Only in memory, its logs scratch: gone with the process, and never in a record. */
   readonly isVolatile: boolean
 }
@@ -31,7 +35,7 @@ export interface Topic extends TopicView {
 /** A topic without what follows from its settings. */
 export type TopicFacts = Omit<Topic, 'policy'>
 
-const storedTopic = message(versions(0, 1), {
+const storedTopic = message(versions(0, 2), {
   id: uuid(),
   partitions: int32(),
   origin: string(),
@@ -41,6 +45,9 @@ const storedTopic = message(versions(0, 1), {
   isQueue: bool({ since: 1 }),
   autoDelete: bool({ since: 1 }),
   arguments: bytes({ since: 1 }),
+  // Which ledger the queue goes by, and over whose logs (no id: its own).
+  ledger: int32({ since: 2 }),
+  over: uuid({ since: 2 }),
 })
 const storedText = message(versions(0, 0), { texts: array(string()) })
 
@@ -50,6 +57,7 @@ const brokerSettingLetter = 'b'
 const topicLetter = 't'
 const separator = '\0'
 const noArguments = Buffer.alloc(0)
+const noTopic = Buffer.alloc(16).toString('base64url') as TopicId
 
 /** Equal settings and declarations are one object: ten thousand queues are mostly alike. */
 interface Shared {
@@ -112,6 +120,18 @@ export class Catalog implements Machine, TopicDirectory {
 
   byId(id: TopicId): Topic | undefined {
     return this.#state.topics.byId(id) ?? this.#volatile.byId(id)
+  }
+
+  /** The further ledgers over a topic's logs. */
+  further(topic: TopicId): readonly Topic[] {
+    return [...this.#state.topics.over(topic), ...this.#volatile.over(topic)]
+  }
+
+  /** The topic whose logs a queue is over: its own but for a further ledger. */
+  sourceOf(topic: Topic): Topic {
+    if (topic.over === undefined) return topic
+    // It is deleted: so is what is over it, in the same turn.
+    return this.byId(topic.over) ?? topic
   }
 
   /** What clients of Kafka see. */
@@ -197,6 +217,8 @@ export class Catalog implements Machine, TopicDirectory {
         isQueue: topic.queue !== undefined,
         autoDelete: topic.queue?.autoDelete ?? false,
         arguments: topic.queue === undefined ? noArguments : tableBytes(topic.queue.arguments),
+        ledger: topic.ledger ?? 0,
+        over: topic.over ?? noTopic,
       }),
     }
   }
@@ -258,6 +280,8 @@ export class Catalog implements Machine, TopicDirectory {
       ...this.#sharedOf(new Map(stored.settings.map((setting) => [setting.name, setting.value])), state, false),
       queue: stored.isQueue ? this.#queueFacts(stored.autoDelete, stored.arguments) : undefined,
       isVolatile: false,
+      ...(stored.ledger === 0 ? undefined : { ledger: stored.ledger }),
+      ...(stored.over === noTopic ? undefined : { over: stored.over as TopicId }),
     })
   }
 

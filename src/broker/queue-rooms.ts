@@ -4,7 +4,7 @@
 
 import type { World } from '../base/world.ts'
 import type { Decision, MachineLog } from '../log/machine.ts'
-import { logId, type LogId, type Store } from '../log/store.ts'
+import { logId, type Store } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import type { Refusal } from './errors.ts'
@@ -19,7 +19,7 @@ import { queueTypeOf } from './queues/desk/queue-arguments.ts'
 import { compileQueue } from './queues/desk/queue-arguments-policy.ts'
 import { QueueDesk } from './queues/desk/queue-desk.ts'
 import type { QueueStart } from './queues/desk/queue-starts.ts'
-import type { QueuesPart } from './queues/parts.ts'
+import type { LedgerId, QueuesPart } from './queues/parts.ts'
 import { Queues } from './queues/queues.ts'
 import { ReplyDesk } from './queues/channels/reply-to.ts'
 import { Topology } from './queues/exchanges/topology.ts'
@@ -77,6 +77,8 @@ export class QueueHouse {
       partitions: host.partitions,
       ledgers,
       topic: (vhost, name) => catalog.named(vhost, name),
+      sourceOf: (topic) => catalog.sourceOf(topic),
+      ledgerNumbers: (topic) => ledgerNumbers(catalog, topic),
       policyOf,
       deadLettering: () => this.#deadLetters,
       used: (queue) => this.#desk.used(queue),
@@ -163,16 +165,20 @@ export class QueueHouse {
 
   /** What tells how far a queue is: the ledger of this number over each log of `topic`; undefined: a stream has none. */
   ledgersOf(queue: Topic): { readonly topic: Topic; readonly number: number } | undefined {
-    return queueTypeOf(queue.queue?.arguments ?? []) === 'stream' ? undefined : { topic: queue, number: 0 }
+    return queueTypeOf(queue.queue?.arguments ?? []) === 'stream'
+      ? undefined
+      : { topic: this.#host.catalog.sourceOf(queue), number: queue.ledger ?? 0 }
   }
 
   /** The queue over a topic is gone, or the topic itself. */
-  gone(topic: Topic): void {
+  gone(topic: Topic, source = this.#host.catalog.sourceOf(topic)): void {
     if (this.#host.catalog.byId(topic.id) === undefined) this.#queues.dropTopic(topic)
     if (topic.queue === undefined) return
-    for (const log of logsOf(topic)) this.#host.ledgers.forgotten({ log, number: 0 })
+    for (const id of ledgersOf(topic, source)) this.#host.ledgers.forgotten(id)
     this.#host.topology.queueGone(topic.vhost, topic.name)
     this.#desk.gone(topic)
+    // It holds nothing any more.
+    if (this.#host.catalog.byId(source.id) !== undefined) this.#queues.trim(source)
   }
 
   /** Nothing is under way any more. */
@@ -196,15 +202,27 @@ const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[]): Decision => 
 })
 
 /** What goes with a deleted queue, in the same append. */
-export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic): readonly Decision[] {
+export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic, source: Topic): readonly Decision[] {
   if (topic.queue === undefined) return []
   return [
-    { machine: ledgers, records: logsOf(topic).flatMap((log) => ledgers.recordsForForgotten({ log, number: 0 })) },
+    { machine: ledgers, records: ledgersOf(topic, source).flatMap((id) => ledgers.recordsForForgotten(id)) },
     { machine: topology, records: topology.recordsForDeletedQueue(topic.vhost, topic.name) },
   ]
 }
 
-const logsOf = (topic: Topic): LogId[] => Array.from({ length: topic.partitions }, (_, index) => logId(topic.id, index))
+/** Of the ledgers over a topic's logs: its own queue's, and the further ones. */
+function ledgerNumbers(catalog: Catalog, topic: Topic): readonly number[] {
+  const further = catalog.further(topic.id).map((one) => one.ledger ?? 0)
+  const hasOwn = topic.queue !== undefined && queueTypeOf(topic.queue.arguments) !== 'stream'
+  return hasOwn ? [topic.ledger ?? 0, ...further] : further
+}
+
+/** A queue's ledgers, one over each log of its source. */
+const ledgersOf = (topic: Topic, source: Topic): LedgerId[] =>
+  Array.from({ length: source.partitions }, (_, index) => ({
+    log: logId(source.id, index),
+    number: topic.ledger ?? 0,
+  }))
 
 const policyFor = (topology: Topology, topic: Topic) =>
   topology.policyFor(topic.vhost, 'queue', topic.name, queueTypeOf(topic.queue?.arguments ?? []))

@@ -58,6 +58,7 @@ export type ClosedReason =
   | 'gap'
   | 'retention'
   | 'control'
+  | 'filtered'
 
 /** A run of messages of one priority level. May be one object used again. */
 export interface BatchNote {
@@ -149,6 +150,18 @@ export interface LedgerPart {
   reprice(offset: number, earliestExpiryMs: number | undefined): void
 }
 
+/** What one ledger has closed of its log, whether it is open or only stored. Of offsets the log has committed. */
+export interface LogClosings {
+  /** All below is closed, and that is committed. */
+  readonly committedFloor: number
+  /** The first at or after `from` that is not closed: as high as one likes, it need not exist. */
+  nextOpen(from: number): number
+  /** The first at or after `from` that is closed; Infinity: none. */
+  nextClosed(from: number): number
+  /** How many in [from, to) are not closed. */
+  countOpen(from: number, to: number): number
+}
+
 /**
  * Acquired offsets that an append closes together with what it stores elsewhere: acquired until it is committed, closed
  * then, acquired still when it fails.
@@ -165,6 +178,8 @@ export interface LedgersPart {
    * priority levels. `isVolatile`: of a scratch log, never written. Open already: the same object.
    */
   open(id: LedgerId, start: number, levels: number, isVolatile: boolean): LedgerPart
+  /** What is closed in a ledger, open or not; nothing, when none is known by that id. Good for one turn. */
+  closings(id: LedgerId): LogClosings
   /** Whether messages of it expire by their own expiration: known of ledgers that are not open too. */
   hasExpirations(id: LedgerId): boolean
   /** In memory no more; what is stored of it stays. For queues that fell asleep: nothing is acquired. */
@@ -181,6 +196,8 @@ export interface LedgersPart {
    * caller appends with its own in the same turn. A start of 0 needs none.
    */
   recordsForStart(id: LedgerId, start: number): readonly MachineRecord[]
+  /** What recordsForStart() gave is committed, and nobody has opened the ledger yet. */
+  started(id: LedgerId): void
   /** Writes what is dirty now: a confirm or an answer that follows may be taken for a promise of it. */
   flush(): void
   /**

@@ -64,7 +64,9 @@ export interface QueueLogHost {
 export class QueueLog implements TrimmedLog {
   readonly #tools: QueueTools
   readonly #host: QueueLogHost
+  /** Whose log it is. */
   readonly #topic: () => Topic
+  readonly #ledgerFacts: { readonly number: number; readonly isVolatile: boolean }
   readonly partition: Partition
   /** 0: a stream, which has no ledger. */
   readonly #levelCount: number
@@ -90,7 +92,15 @@ export class QueueLog implements TrimmedLog {
   pendingMessages = 0
   isListed = false
 
-  constructor(tools: QueueTools, host: QueueLogHost, topic: () => Topic, partition: Partition, levelCount: number) {
+  constructor(
+    tools: QueueTools,
+    host: QueueLogHost,
+    topic: () => Topic,
+    partition: Partition,
+    levelCount: number,
+    ledger = { number: 0, isVolatile: topic().isVolatile },
+  ) {
+    this.#ledgerFacts = ledger
     this.#tools = tools
     this.#host = host
     this.#topic = topic
@@ -174,10 +184,10 @@ export class QueueLog implements TrimmedLog {
     const { log } = this.partition
     assert(log !== undefined, 'a prepared partition has its log')
     const { id } = this.partition
-    const { isVolatile } = this.#topic()
+    const { number, isVolatile } = this.#ledgerFacts
     const levels = this.#levelCount
     const ledger =
-      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number: 0 }, firstOffset, levels, isVolatile)
+      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number }, firstOffset, levels, isVolatile)
     this.#opened = { log, ledger }
     if (ledger !== undefined) {
       ledger.onReplayed = () => this.#host.changed(true)

@@ -80,6 +80,8 @@ export class QueueStage {
       partitions: this.partitions,
       ledgers: this.ledgers,
       topic: (vhost, name) => (this.policies.has(name) ? this.topic(vhost, name) : undefined),
+      sourceOf: (topic) => topic,
+      ledgerNumbers: () => [0],
       policyOf: (topic) => this.policies.get(topic.name) ?? plainPolicy,
       deadLettering: () => deadLettering,
       used: () => undefined,

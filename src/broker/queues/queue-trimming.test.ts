@@ -8,13 +8,13 @@ import { DiskError } from '../../base/world.ts'
 import { offset, type Log } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { testWorld, turns } from '../broker-world.contract.ts'
-import type { LedgerPart } from './parts.ts'
 import type { Partition } from '../streams/partition.ts'
 import { Trimming, type TrimmedLog } from './queue-trimming.ts'
 
 test('a segment that cannot be written anew on a full disk is tried again when more is closed', async () => {
   const world = testWorld()
-  const trimming = new Trimming(world)
+  const ledger = { committedFloor: 0, countOpen: () => 10, nextOpen: () => 0, nextClosed: () => Infinity }
+  const trimming = new Trimming(world, () => [ledger])
   const segment = (base: number, next: number) => ({
     base: offset(base),
     next: offset(next),
@@ -34,9 +34,8 @@ test('a segment that cannot be written anew on a full disk is tried again when m
       rewritten.push(base)
     },
   } as unknown as Log
-  const ledger = { committedFloor: 0, countOpen: () => 10 } as unknown as LedgerPart
   const topic = { policy: { dropsConsumed: true } } as unknown as Topic
-  const trimmed: TrimmedLog = { topic, partition: {} as Partition, log, ledger, isGone: false, isListed: false }
+  const trimmed: TrimmedLog = { topic, partition: {} as Partition, log, isGone: false, isListed: false }
   const look = async (): Promise<void> => {
     trimming.closed(trimmed)
     world.clock.advance(1000)

@@ -1,6 +1,7 @@
-// Giving back the disk that worked-off messages take: whole segments below the ledger's floor, and segments that are
-// mostly closed written anew.
-// Promises: nothing is dropped before the record that closed it is committed; one queue's round does not hold up another's.
+// Giving back the disk that worked-off messages take: whole segments below the floor of all ledgers over a log, and
+// segments that all of them have mostly closed written anew.
+// Promises: nothing is dropped before the records that closed it are committed, nor what one ledger has open, in memory
+// or not; one queue's round does not hold up another's.
 // Does not know: why messages are closed; topics that keep what was consumed never come here.
 
 import { InvariantError } from '../../base/assert.ts'
@@ -9,7 +10,7 @@ import type { Timer, World } from '../../base/world.ts'
 import type { Log } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { Partition } from '../streams/partition.ts'
-import type { LedgerPart } from './parts.ts'
+import type { LogClosings } from './parts.ts'
 
 /** How long closed messages may take disk at least before somebody looks. */
 const everyMs = 1000
@@ -20,11 +21,14 @@ const rewriteBytesMin = 4 * MiB
 /** At most this share of its messages may be left, of those there were at its last rewrite. */
 const rewriteShareMax = 0.5
 
+/** What the ledgers over a log have closed, as of now. */
+export type LedgersOver = (topic: Topic, log: Log) => readonly LogClosings[]
+
 export interface TrimmedLog {
+  /** Whose log it is. */
   readonly topic: Topic
   readonly partition: Partition
   readonly log: Log
-  readonly ledger: LedgerPart
   readonly isGone: boolean
   /** Among those that are looked at next. */
   isListed: boolean
@@ -32,15 +36,17 @@ export interface TrimmedLog {
 
 export class Trimming {
   readonly #world: World
+  readonly #ledgersOver: LedgersOver
   #waiting: TrimmedLog[] = []
   /** Offsets left in segments after they were rewritten, by their base. */
-  readonly #left = new WeakMap<TrimmedLog, Map<number, number>>()
+  readonly #left = new WeakMap<Log, Map<number, number>>()
   #timer: Timer | undefined
   #round: Promise<void> | undefined
   #isClosed = false
 
-  constructor(world: World) {
+  constructor(world: World, ledgersOver: LedgersOver) {
     this.#world = world
+    this.#ledgersOver = ledgersOver
   }
 
   /** Messages of it were closed, or are now closed durably. */
@@ -68,9 +74,12 @@ export class Trimming {
   }
 
   async #look(logs: readonly TrimmedLog[]): Promise<void> {
+    // Several queues over one log may have told of it.
+    const seen = new Set<Log>()
     for (const log of logs) {
       if (this.#isClosed) return
-      if (log.isGone || log.log.failed) continue
+      if (log.isGone || log.log.failed || seen.has(log.log)) continue
+      seen.add(log.log)
       try {
         await this.#trim(log)
         await this.#rewrite(log)
@@ -82,8 +91,11 @@ export class Trimming {
     }
   }
 
-  async #trim({ topic, partition, log, ledger }: TrimmedLog): Promise<void> {
-    const floor = Math.min(ledger.committedFloor, log.committed)
+  async #trim({ topic, partition, log }: TrimmedLog): Promise<void> {
+    const ledgers = this.#ledgersOver(topic, log)
+    // What nobody works off nobody has worked off.
+    if (ledgers.length === 0) return
+    const floor = Math.min(log.committed, ...ledgers.map((ledger) => ledger.committedFloor))
     if (floor === log.end) {
       const active = log.segments().at(-1)
       if (active !== undefined && active.bytes >= rollBytesMin) log.roll()
@@ -104,23 +116,26 @@ export class Trimming {
 
   /** One message that nobody acknowledges keeps its segment: without the batches around it. */
   async #rewrite(trimmed: TrimmedLog): Promise<void> {
-    const { log, ledger } = trimmed
+    const { log, topic } = trimmed
     const before = this.#leftBefore(trimmed)
     for (const segment of log.segments().slice(0, -1)) {
       if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > log.committed) continue
-      const left = ledger.countOpen(segment.base, segment.next)
+      const ledgers = this.#ledgersOver(topic, log)
+      if (ledgers.length === 0) return
       const base = Number(segment.base)
-      if (left > (before.get(base) ?? segment.next - segment.base) * rewriteShareMax) continue
-      // What is closed but not yet in the ledger's records is a gap after a crash, and closed as one.
-      await log.rewrite(segment.base, (first, next) => !ledger.isClosedThroughout(first, next))
+      const leftMax = (before.get(base) ?? segment.next - segment.base) * rewriteShareMax
+      const left = countOpen(ledgers, segment.base, segment.next, leftMax)
+      if (left > leftMax) continue
+      // What is closed but not yet in the ledgers' records is a gap after a crash, and closed as one.
+      await log.rewrite(segment.base, (first, next) => ledgers.some((ledger) => ledger.nextOpen(first) < next))
       before.set(base, left)
       this.#world.trace.count('queues.rewritten.segments')
     }
   }
 
   #leftBefore(trimmed: TrimmedLog): Map<number, number> {
-    let before = this.#left.get(trimmed)
-    if (before === undefined) this.#left.set(trimmed, (before = new Map()))
+    let before = this.#left.get(trimmed.log)
+    if (before === undefined) this.#left.set(trimmed.log, (before = new Map()))
     for (const one of before.keys()) if (one < trimmed.log.start) before.delete(one)
     return before
   }
@@ -130,4 +145,25 @@ export class Trimming {
     this.#timer?.cancel()
     await this.#round
   }
+}
+
+/** How many offsets in [from, to) one ledger or another has open; beyond `enough` it does not matter how many. */
+export function countOpen(ledgers: readonly LogClosings[], from: number, to: number, enough: number): number {
+  let most = 0
+  for (const ledger of ledgers) most = Math.max(most, ledger.countOpen(from, to))
+  if (ledgers.length === 1 || most > enough) return most
+  let count = 0
+  let at = from
+  while (at < to && count <= enough) {
+    // The lowest offset that one has open, and up to where one of those that have it open goes on.
+    let open = to
+    for (const ledger of ledgers) open = Math.min(open, ledger.nextOpen(at))
+    if (open >= to) break
+    let end = open + 1
+    for (const ledger of ledgers)
+      if (ledger.nextOpen(open) === open) end = Math.max(end, Math.min(to, ledger.nextClosed(open)))
+    count += end - open
+    at = end
+  }
+  return count
 }

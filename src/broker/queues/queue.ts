@@ -28,6 +28,8 @@ import type { SharedBatch } from './shared-batch.ts'
 /** What a queue is made with. */
 export interface QueueRooms extends QueueTools {
   readonly partitions: Partitions
+  /** The topic whose logs the queue is over: its own, but for a further ledger. */
+  sourceOf(topic: Topic): Topic
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
   /** Behind each consume(), cancel() and take(): auto-delete and x-expires look at `consumers`. */
@@ -55,10 +57,15 @@ export class Queue implements QueuePart {
     this.topic = topic
     this.policy = rooms.policyOf(topic)
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
-    const partition = rooms.partitions.of(topic, 0)
+    const partition = rooms.partitions.of(rooms.sourceOf(topic), 0)
     assert(partition !== undefined, 'a queue has a log')
     const host = { task: this, changed: (isAnew: boolean) => this.#changed(isAnew) }
-    this.#log = new QueueLog(rooms, host, () => this.topic, partition, this.policy.priorityMax + 1)
+    const ledgerNumber = topic.ledger ?? 0
+    const source = (): Topic => rooms.sourceOf(this.topic)
+    this.#log = new QueueLog(rooms, host, source, partition, this.policy.priorityMax + 1, {
+      number: ledgerNumber,
+      isVolatile: topic.isVolatile,
+    })
   }
 
   // --- opening and counting ---

@@ -7,6 +7,7 @@ import { MiB } from '../../base/limits.ts'
 import type { World } from '../../base/world.ts'
 import { logId, type Store, type TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
+import { isRefusal } from '../errors.ts'
 import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
@@ -26,6 +27,10 @@ export interface QueueHost {
   readonly ledgers: LedgersPart
   /** The catalog's topic of that name. */
   topic(vhost: string, name: string): Topic | undefined
+  /** The topic whose logs the queue is over. */
+  sourceOf(topic: Topic): Topic
+  /** Of all ledgers over a topic's logs. */
+  ledgerNumbers(topic: Topic): readonly number[]
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
   /** A queue was consumed from, left or read from. */
@@ -56,7 +61,10 @@ export class Queues implements QueuesPart {
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),
       budget: new ReadingBudget(),
-      trimming: new Trimming(world),
+      trimming: new Trimming(world, (topic, { id }) =>
+        host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
+      ),
+      sourceOf: (topic) => host.sourceOf(topic),
       policyOf: (topic) => host.policyOf(topic),
       deadLettering: () => host.deadLettering(),
       used: (queue) => host.used(queue),
@@ -87,7 +95,7 @@ export class Queues implements QueuesPart {
     const topic = this.#host.topic(vhost, name)
     if (topic === undefined) return undefined
     const isStream = topic.queue !== undefined && this.#host.policyOf(topic).type === 'stream'
-    return isStream ? this.find(vhost, name) : this.#stream(topic)
+    return isStream ? this.find(vhost, name) : this.#stream(this.#host.sourceOf(topic))
   }
 
   #stream(topic: Topic): StreamQueue {
@@ -110,10 +118,12 @@ export class Queues implements QueuesPart {
   async start(topics: Iterable<Topic>): Promise<void> {
     const { ledgers, store, world } = this.#host
     for (const topic of topics) {
-      const log = logId(topic.id, 0)
-      const { messageTtlMs, type } = this.#host.policyOf(topic)
-      const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
-      if (type === 'stream' || !(hasSome || ledgers.hasExpirations({ log, number: 0 }))) continue
+      const log = logId(this.#host.sourceOf(topic).id, 0)
+      const { messageTtlMs, type, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
+      // What is published over another's limit is published to him.
+      const isLimited = topic.over !== undefined && (lengthMax !== undefined || lengthBytesMax !== undefined)
+      const hasSome = isLimited || (messageTtlMs !== undefined && store.bytesOf(log) > 0)
+      if (type === 'stream' || !(hasSome || ledgers.hasExpirations({ log, number: topic.ledger ?? 0 }))) continue
       const refused = await this.find(topic.vhost, topic.name)?.ready()
       if (refused !== undefined) world.trace.warn('queue not opened', { queue: topic.name, why: refused.why })
     }
@@ -145,6 +155,23 @@ export class Queues implements QueuesPart {
     const queue = this.#byId.get(topic.id)
     this.#byId.delete(topic.id)
     queue?.drop(reason)
+  }
+
+  /** Somebody who held what others had closed of a topic's logs is gone: they are opened if need be, and looked at. */
+  trim(source: Topic): void {
+    if (!source.policy.dropsConsumed) return
+    for (let index = 0; index < source.partitions; index++) {
+      const partition = this.#host.partitions.of(source, index)
+      if (partition === undefined || this.#host.store.bytesOf(partition.id) === 0) continue
+      void partition.open(source.policy).then(
+        (log) => {
+          if (isRefusal(log)) return
+          this.#rooms.trimming.closed({ topic: source, partition, log, isGone: false, isListed: false })
+        },
+        // It is deleted, or cannot be read: then nothing of it can be given back now.
+        () => undefined,
+      )
+    }
   }
 
   async close(): Promise<void> {

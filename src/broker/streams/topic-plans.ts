@@ -5,7 +5,7 @@
 import { partitionsMax } from '../../base/limits.ts'
 import type { Random } from '../../base/world.ts'
 import type { TopicId } from '../../log/store.ts'
-import type { Catalog } from '../catalog.ts'
+import type { Catalog, Topic } from '../catalog.ts'
 import type { NewTopic } from '../door.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import { judgeTopicSettings, normalisedAll } from '../settings/topic-policy.ts'
@@ -60,6 +60,14 @@ export function newTopicId(random: Random, catalog: Catalog): TopicId {
     const isReserved = id.startsWith('-') || id.startsWith('AAAAAAAAAAAAAAAAAAAA')
     if (!isReserved && catalog.byId(id) === undefined) return id
   }
+}
+
+/** The lowest number, from 1 on, that no ledger over the topic has. */
+export function freeLedger(catalog: Catalog, topic: Topic): number {
+  const taken = new Set([topic.ledger ?? 0, ...catalog.further(topic.id).map((one) => one.ledger ?? 0)])
+  let number = 1
+  while (taken.has(number)) number++
+  return number
 }
 
 export function overridesOf(settings: ReadonlyMap<string, string | null>): Map<string, string> | Refusal {

@@ -16,6 +16,7 @@ import type { Partitions } from './partitions.ts'
 import type { ProducerSnapshots } from './producer-snapshots.ts'
 import { judgeTopicName } from './topic-names.ts'
 import {
+  freeLedger,
   judgePartitionCount,
   judgePartitions,
   MetricNames,
@@ -38,10 +39,13 @@ export interface TopicsHost {
   createRefusal(): Refusal | undefined
   /** A topic has other settings or more partitions. */
   configured(topic: Topic): void
-  /** What else goes in the append that deletes a topic: bindings of its queue, its ledgers. */
+  /** What else goes in the append that deletes a topic, or what was declared over it: bindings, ledgers. */
   goingWith(topic: Topic): readonly Decision[]
-  /** A topic, or the queue over it, is gone, by now durably; the logs are next. The queue tells its consumers. */
-  dropped(topic: Topic): void
+  /**
+   * A topic, or the queue over it, is gone, by now durably; the logs are next. The queue tells its consumers. `source`:
+   * whose logs a further ledger was over, when that is gone too.
+   */
+  dropped(topic: Topic, source?: Topic): void
   /** A topic is gone for good: groups forget its offsets. */
   topicDeleted(vhost: string, topic: TopicId): Promise<void> | void
 }
@@ -55,8 +59,18 @@ export interface NewQueue {
   readonly isVolatile: boolean
 }
 
+/** A queue that is over the logs of another topic. */
+export interface NewFurtherQueue {
+  readonly name: string
+  readonly over: Topic
+  readonly queue: QueueFacts
+  readonly isVolatile: boolean
+}
+
 /** What a topic would be. */
 type Plan = TopicFacts
+
+const noOverrides: ReadonlyMap<string, string> = new Map()
 
 const keyOf = (vhost: string, name: string): string => `${vhost}\0${name}`
 
@@ -227,6 +241,46 @@ export class Topics {
     })
   }
 
+  /** A queue with a further ledger over a topic: an entry without logs. Its number is the lowest that is free. */
+  async createFurther(
+    wanted: NewFurtherQueue,
+    comingWith: (plan: TopicFacts) => readonly Decision[],
+  ): Promise<Topic | Refusal> {
+    const { name, isVolatile } = wanted
+    const { vhost } = wanted.over
+    const { catalog, world, machineLog } = this.#host
+    for (let busy; (busy = this.#busyWith(vhost, [name, wanted.over.name])) !== undefined;) await busy
+    if (catalog.find(vhost, { name }) !== undefined) return refuse('topicExists', `Topic '${name}' already exists.`)
+    const over = catalog.byId(wanted.over.id)
+    if (over === undefined) return goneMeanwhile(wanted.over.name)
+    const wrong = this.#host.createRefusal() ?? this.#notReady()
+    if (wrong !== undefined) return wrong
+    const plan: Plan = {
+      vhost,
+      name,
+      id: newTopicId(world.random, catalog),
+      partitions: 0,
+      origin: 'amqp',
+      createdAtMs: world.clock.nowMs(),
+      overrides: noOverrides,
+      queue: wanted.queue,
+      isVolatile,
+      over: over.id,
+      ledger: freeLedger(catalog, over),
+    }
+    const failed = await this.#whileBusy(vhost, [name, over.name], async () => {
+      if (isVolatile) return void catalog.putVolatile(plan)
+      try {
+        await machineLog.appendAll([{ machine: catalog, records: [catalog.topicRecord(plan)] }, ...comingWith(plan)])
+        return undefined
+      } catch (error) {
+        this.#host.dropped({ ...plan, policy: catalog.policyOf(plan.overrides) })
+        return refusalOf(error, 'The further ledger could not be made')
+      }
+    })
+    return failed ?? catalog.byId(plan.id) ?? goneMeanwhile(name)
+  }
+
   /**
    * What is declared over a topic that stays: a queue, where there was none, or (undefined) none any more. `comingWith`:
    * what is decided with it, part of the same append.
@@ -304,24 +358,26 @@ export class Topics {
 
   /**
    * Undefined: deleted. The record first: from then on the topic is not there, whatever becomes of its files. Who does
-   * not wait for those (`leavesLogs`) is answered one sync earlier; settled() waits for all.
+   * not wait for those (`leavesLogs`) is answered one sync earlier; settled() waits for all. Further ledgers over it go
+   * with it.
    */
   async delete(topic: Topic, leavesLogs = false): Promise<Refusal | undefined> {
-    for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
-    const { catalog, machineLog } = this.#host
+    const { catalog } = this.#host
+    // A further ledger's number is free again only when it is gone for good.
+    const namesOf = (): string[] => [
+      ...new Set([topic, catalog.sourceOf(topic), ...catalog.further(topic.id)].map(({ name }) => name)),
+    ]
+    for (let busy; (busy = this.#busyWith(topic.vhost, namesOf())) !== undefined;) await busy
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
-    const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
+    const further = catalog.further(now.id)
+    const failed = await this.#whileBusy(topic.vhost, namesOf(), async () => {
       try {
-        if (now.isVolatile) await this.#forgetVolatile(now)
-        else
-          await machineLog.appendAll([
-            { machine: catalog, records: [catalog.topicGone(now)] },
-            ...this.#host.goingWith(now),
-          ])
+        await this.#deleteRecords([now, ...further])
       } catch (error) {
         return refusalOf(error, 'The topic could not be deleted')
       }
+      for (const one of further) this.#host.dropped(one, now)
       this.#host.dropped(now)
       return undefined
     })
@@ -330,6 +386,18 @@ export class Topics {
     this.#removals.add(removed)
     if (!leavesLogs) await removed
     return undefined
+  }
+
+  /** One append for what is durable of them. */
+  async #deleteRecords(topics: readonly Topic[]): Promise<void> {
+    const { catalog, machineLog } = this.#host
+    const durable = topics.filter(({ isVolatile }) => !isVolatile)
+    if (durable.length > 0)
+      await machineLog.appendAll([
+        { machine: catalog, records: durable.map((topic) => catalog.topicGone(topic)) },
+        ...durable.flatMap((topic) => this.#host.goingWith(topic)),
+      ])
+    for (const topic of topics) if (topic.isVolatile) await this.#forgetVolatile(topic)
   }
 
   /** Resolves when nothing of what was deleted is left to remove. */

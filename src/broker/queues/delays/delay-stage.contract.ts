@@ -99,6 +99,8 @@ export class DelayStage {
       partitions,
       ledgers,
       topic: (_vhost, name) => (queueNames.includes(name) ? topicOf(name) : undefined),
+      sourceOf: (topic) => topic,
+      ledgerNumbers: () => [0],
       policyOf: () => plainPolicy,
       deadLettering: () => noLetters,
       used: () => undefined,

@@ -88,7 +88,9 @@ export class Delays implements Machine, DelaysPart {
 
   constructor(world: World) {
     this.#world = world
-    this.#trimming = new Trimming(world)
+    this.#trimming = new Trimming(world, (_topic, log) => [
+      this.#started().ledgers.closings({ log: log.id, number: 0 }),
+    ])
   }
 
   // --- the machine ---

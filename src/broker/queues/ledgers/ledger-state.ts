@@ -15,6 +15,7 @@ import {
 } from './ledger-record.ts'
 import { containerPositions } from './offset-set-container.ts'
 import { noOffset, OffsetSet } from './offset-set.ts'
+import type { LogClosings } from '../parts.ts'
 
 /** Counts a piece of a snapshot holds at most. */
 const pieceCounts = 8192
@@ -36,7 +37,7 @@ export class LedgerDetail {
   expiries: ExpiryIndex | undefined
 }
 
-export class LedgerState {
+export class LedgerState implements LogClosings {
   /** All below is closed. */
   floor = 0
   /** The floor as it is committed. */
@@ -63,6 +64,22 @@ export class LedgerState {
 
   isClosed(offset: number): boolean {
     return offset < this.floor || (this.detail !== undefined && this.detail.closed.has(offset))
+  }
+
+  nextOpen(from: number): number {
+    const at = Math.max(from, this.floor)
+    return this.detail === undefined ? at : this.detail.closed.firstMissingAtOrAfter(at)
+  }
+
+  nextClosed(from: number): number {
+    if (from < this.floor) return from
+    const at = this.detail?.closed.firstAtOrAfter(from) ?? noOffset
+    return at === noOffset ? Infinity : at
+  }
+
+  countOpen(from: number, to: number): number {
+    const first = Math.max(from, this.floor)
+    return to <= first ? 0 : to - first - (this.detail?.closed.countRange(first, to) ?? 0)
   }
 
   /** One offset at or above the floor, not closed yet. */

@@ -11,9 +11,10 @@ import { Ledger, type LedgerHost } from './ledger.ts'
 import { LedgerRecordWriter } from './ledger-record.ts'
 import { LedgerState } from './ledger-state.ts'
 import { OffsetSet } from './offset-set.ts'
-import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart } from '../parts.ts'
+import type { ClosedReason, LedgerClosing, LedgerId, LedgersPart, LogClosings } from '../parts.ts'
 
 const topicIdChars = 22
+const topicIdBytes = 16
 const defaultGatherMs = 5
 
 /** Names of counters are constant strings: none is put together for a message. */
@@ -28,6 +29,7 @@ const closedCounters: Readonly<Record<ClosedReason, string>> = {
   gap: 'ledger.closed.gap',
   retention: 'ledger.closed.retention',
   control: 'ledger.closed.control',
+  filtered: 'ledger.closed.filtered',
 }
 
 const keyWriter = new LedgerRecordWriter()
@@ -50,6 +52,16 @@ export interface OpenOffsets {
   readonly first: number | undefined
 }
 
+/** A varint ends with 0 only if it is 0: that of a log's first ledger, which needs no index. */
+const isFurther = (name: string): boolean => name.charCodeAt(name.length - 1) !== 0
+
+/** The part of a ledger's name that all over the same log have in common. */
+function logPartOf(name: string): string {
+  let at = topicIdBytes
+  while (name.charCodeAt(at) > 0x7f) at++
+  return name.slice(0, at + 1)
+}
+
 /** What appends of one turn carry of one ledger. */
 interface Written {
   readonly ledger: Ledger
@@ -66,6 +78,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   #machineLog: MachineLog | undefined
   /** What is durable of each, by its key as text of a character a byte. */
   readonly #states = new Map<string, LedgerState>()
+  /** Names of what is known of ledgers with a number, by the log's part of them; plain queues are not in it. */
+  readonly #further = new Map<string, Set<string>>()
   readonly #open = new Map<string, Ledger>()
   /** Being forgotten: what is done to them is written only if that is refused. */
   readonly #leaving = new Map<string, Ledger>()
@@ -96,12 +110,12 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   apply(key: Buffer, value: Buffer | null): void {
     const name = key.toString('latin1')
     if (value === null) {
-      this.#states.delete(name)
+      this.#drop(name)
       this.#lastKey = ''
       return
     }
     let state = name === this.#lastKey ? this.#lastState : this.#states.get(name)
-    if (state === undefined) this.#states.set(name, (state = new LedgerState()))
+    if (state === undefined) this.#keep(name, (state = new LedgerState()))
     this.#lastKey = name
     this.#lastState = state
     state.merge(value)
@@ -119,8 +133,27 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     }
   }
 
+  #keep(name: string, state: LedgerState): void {
+    this.#states.set(name, state)
+    if (!isFurther(name)) return
+    const log = logPartOf(name)
+    const names = this.#further.get(log)
+    if (names === undefined) this.#further.set(log, new Set([name]))
+    else names.add(name)
+  }
+
+  #drop(name: string): boolean {
+    if (isFurther(name)) {
+      const names = this.#further.get(logPartOf(name))
+      names?.delete(name)
+      if (names?.size === 0) this.#further.delete(logPartOf(name))
+    }
+    return this.#states.delete(name)
+  }
+
   reset(): void {
     this.#states.clear()
+    this.#further.clear()
     this.#lastKey = ''
   }
 
@@ -134,7 +167,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       if (ledger.isVolatile) continue
       let state = this.#states.get(name)
       const isNew = state === undefined
-      if (state === undefined) this.#states.set(name, (state = newState(ledger.start)))
+      if (state === undefined) this.#keep(name, (state = newState(ledger.start)))
       ledger.rebase(state)
       if (isNew) ledger.writeStart()
     }
@@ -153,7 +186,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     const isNew = state === undefined
     if (state === undefined) {
       state = newState(start)
-      if (!isVolatile) this.#states.set(name, state)
+      if (!isVolatile) this.#keep(name, state)
     }
     const ledger = new Ledger(this, { id, key, name, start, levels, isVolatile }, state)
     this.#open.set(name, ledger)
@@ -161,10 +194,34 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return ledger
   }
 
-  /** What the log's own ledger speaks of ends here: no offset below may be given again. */
+  /** What the log's ledgers speak of ends here: no offset below may be given again. */
   endOf(log: LogId): number {
-    const state = this.#states.get(keyOf({ log, number: 0 }).toString('latin1'))
-    return state === undefined ? 0 : Math.max(state.floor, state.detail?.closed.ceiling ?? 0)
+    const name = keyOf({ log, number: 0 }).toString('latin1')
+    let end = endOfState(this.#states.get(name))
+    const further = this.#further.size === 0 ? undefined : this.#further.get(logPartOf(name))
+    if (further !== undefined) for (const one of further) end = Math.max(end, endOfState(this.#states.get(one)))
+    return end
+  }
+
+  closings(id: LedgerId): LogClosings {
+    const name = keyOf(id).toString('latin1')
+    return this.#open.get(name)?.state ?? this.#states.get(name) ?? new LedgerState()
+  }
+
+  recordsForStart(id: LedgerId, start: number): readonly MachineRecord[] {
+    const key = keyOf(id)
+    const name = key.toString('latin1')
+    assert(!this.#states.has(name) && !this.#open.has(name), 'a ledger begins once')
+    // While the machine log is read again what the caller appends is refused.
+    if (this.#machineLog?.ready !== true || start === 0) return []
+    const state = newState(start)
+    this.#keep(name, state)
+    return [{ key, value: state.startRecord() }]
+  }
+
+  started(id: LedgerId): void {
+    const state = this.#states.get(keyOf(id).toString('latin1'))
+    if (state !== undefined && state.committedFloor === 0) state.committedFloor = state.floor
   }
 
   /** What of [start, end) is not closed: counted from what is kept, whether or not the ledger is open. */
@@ -210,22 +267,14 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       this.#open.delete(name)
       this.#leaving.set(name, ledger)
     }
-    return this.#states.delete(name) ? [{ key, value: null }] : []
-  }
-
-  recordsForStart(id: LedgerId, start: number): readonly MachineRecord[] {
-    // While the machine log is read again what the caller appends is refused.
-    if (start === 0 || this.#machineLog?.ready !== true) return []
-    const key = keyOf(id)
-    const name = key.toString('latin1')
-    assert(!this.#states.has(name), 'a ledger begins once')
-    const state = newState(start)
-    this.#states.set(name, state)
-    return [{ key, value: state.startRecord() }]
+    return this.#drop(name) ? [{ key, value: null }] : []
   }
 
   forgotten(id: LedgerId): void {
-    this.#leaving.delete(keyOf(id).toString('latin1'))
+    const name = keyOf(id).toString('latin1')
+    this.#leaving.delete(name)
+    // Of a queue that was never there after all: nothing of it is stored.
+    this.#open.delete(name)
   }
 
   // --- writing ------------------------------------------------------------------------------------------------------
@@ -253,7 +302,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   /** In an append of its own, at once: closings of this turn may belong to an append that is still to come. */
   markRaised(ledger: Ledger): void {
     const machineLog = this.#machineLog
-    if (machineLog?.ready !== true) {
+    // Of one that is being forgotten nothing is written any more, unless that is refused.
+    if (machineLog?.ready !== true || this.#open.get(ledger.name) !== ledger) {
       this.changed(ledger)
       return
     }
@@ -383,6 +433,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     if (this.#machineLog?.ready === true) await this.append([])
   }
 }
+
+const endOfState = (state: LedgerState | undefined): number =>
+  state === undefined ? 0 : Math.max(state.floor, state.detail?.closed.ceiling ?? 0)
 
 function newState(start: number): LedgerState {
   const state = new LedgerState()
