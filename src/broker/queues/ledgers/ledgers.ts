@@ -273,8 +273,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   forgotten(id: LedgerId): void {
     const name = keyOf(id).toString('latin1')
     this.#leaving.delete(name)
-    // Of a queue that was never there after all: nothing of it is stored.
+    // Of a queue whose declaration was refused: nothing of it is stored.
     this.#open.delete(name)
+    this.#drop(name)
   }
 
   // --- writing ------------------------------------------------------------------------------------------------------
