@@ -74,6 +74,7 @@ test('a group and two queues, the one furthest behind first', async () => {
     if (message !== false && taken === 0) channel.ack(message)
   }
   const row = { bytes: expect.any(Number), bytesAreEstimated: true, oldestMs: expect.any(Number), rate: 0, incoming: 0 }
+  const nothing = { bytes: 0, bytesAreEstimated: false, oldestMs: null, rate: 0, incoming: 0, drainMs: null }
   const rows = [
     { ...row, kind: 'queue', name: 'mails', topic: 'mails', partitions: 1, lag: 6, unacknowledged: 2, drainMs: null },
     {
@@ -86,10 +87,7 @@ test('a group and two queues, the one furthest behind first', async () => {
       unacknowledged: 0,
       drainMs: null,
     },
-    {
-      ...{ kind: 'queue', name: 'done', topic: 'done', partitions: 1, lag: 0, unacknowledged: 0, drainMs: null },
-      ...{ bytes: 0, bytesAreEstimated: false, oldestMs: null, rate: 0, incoming: 0 },
-    },
+    { ...nothing, kind: 'queue', name: 'done', topic: 'done', partitions: 1, lag: 0, unacknowledged: 0 },
   ]
   expect(await json()).toEqual(rows)
   expect(await json('orders')).toEqual([rows[1]])
