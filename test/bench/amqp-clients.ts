@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { connect } from 'amqplib'
-import { perfTestLibraries } from '../compat/install.ts'
+import { kafkaLibraries, perfTestLibraries } from '../compat/install.ts'
 import { must, start } from '../compat/process.ts'
 
 const HERE = fileURLToPath(new URL('.', import.meta.url))
@@ -65,6 +65,42 @@ export async function amqpLatency(
   return { p50: numberIn(stdout, /"p50":(-?\d+)/), p99: numberIn(stdout, /"p99":(-?\d+)/) }
 }
 
+/** Where messages come in and where they are read. */
+export interface Way {
+  readonly from: 'kafka' | 'amqp'
+  readonly to: 'kafka' | 'amqp'
+}
+
+/** End-to-end latency from one protocol to the other, to a topic and queue that is there; microseconds. */
+export async function crossLatency(
+  cacheDir: string,
+  kafka: string,
+  amqp: string,
+  name: string,
+  way: Way,
+  rate: number,
+  seconds: number,
+): Promise<Latency> {
+  const libraries = `${await kafkaLibraries(cacheDir)}:${await perfTestLibraries(cacheDir)}`
+  const classes = join(cacheDir, 'java', 'cross-probe')
+  mkdirSync(classes, { recursive: true })
+  const compile = ['-nowarn', '-cp', libraries, '-d', classes, join(HERE, 'CrossProbe.java')]
+  await must('javac', compile, { timeoutMs: 60_000 })
+  const args = [kafka, ...amqp.split(':'), name, way.from, way.to, `${rate}`, `${seconds}`, '3', '1024']
+  const program = [HEAP, QUIET, '-cp', `${classes}:${libraries}`, 'CrossProbe', ...args]
+  const { stdout } = await must('java', program, { timeoutMs: RUN_LIMIT_MS })
+  const [expected, read] = [numberIn(stdout, /"expected":(\d+)/), numberIn(stdout, /"read":(\d+)/)]
+  if (read !== expected) throw new Error(`the probe read ${read} of ${expected}`)
+  return { p50: numberIn(stdout, /"p50":(-?\d+)/), p99: numberIn(stdout, /"p99":(-?\d+)/) }
+}
+
+/** A broker inside a program, started again and again. */
+export async function startTimes(store: 'memory' | 'file'): Promise<Readonly<Record<string, number>>> {
+  const args = ['--expose-gc', '--import', 'tsx', join(HERE, 'embedded-load.ts'), store]
+  const { stdout } = await must(process.execPath, args, { timeoutMs: 60_000 })
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Readonly<Record<string, number>>
+}
+
 const loadProgram = (mode: string, address: string, queue: string, numbers: readonly number[]): string[] => {
   const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/cli.mjs', import.meta.url))
   return [tsx, join(HERE, 'amqp-load.ts'), mode, address, queue, ...numbers.map((number) => `${number}`)]
@@ -113,6 +149,9 @@ export async function onBroker<T>(address: string, run: (queues: Queues) => Prom
     return await run({
       declare: async (queue, args) => void (await channel.assertQueue(queue, { durable: true, arguments: args })),
       drop: async (queue) => void (await channel.deleteQueue(queue)),
+      exchange: async (exchange, type) => void (await channel.assertExchange(exchange, type, { durable: true })),
+      dropExchange: async (exchange) => void (await channel.deleteExchange(exchange)),
+      bind: async (queue, exchange) => void (await channel.bindQueue(queue, exchange, '')),
     })
   } finally {
     await connection.close().catch(() => {})
@@ -122,4 +161,7 @@ export async function onBroker<T>(address: string, run: (queues: Queues) => Prom
 export interface Queues {
   declare(queue: string, args: Readonly<Record<string, string | number>>): Promise<void>
   drop(queue: string): Promise<void>
+  exchange(exchange: string, type: string): Promise<void>
+  dropExchange(exchange: string): Promise<void>
+  bind(queue: string, exchange: string): Promise<void>
 }

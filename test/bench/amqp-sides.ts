@@ -8,7 +8,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { must } from '../compat/process.ts'
 import { serve, type Served } from '../compat/serve.ts'
-import { freePort, temporaryFolder, type Durability, type Side } from './sides.ts'
+import { folderBytes, freePort, temporaryFolder, type Durability, type Side } from './sides.ts'
 
 const START_LIMIT_MS = 120_000
 /** Apart from the port of a RabbitMQ that is there for something else. */
@@ -40,7 +40,8 @@ async function firstAnswer(port: number): Promise<void> {
   }
 }
 
-export async function startOursOverAmqp(durability: Durability): Promise<Side> {
+/** `label`: what it is called beside another of ours. */
+export async function startOursOverAmqp(durability: Durability, label = `ours, ${durability}`): Promise<Side> {
   const folder = temporaryFolder('odradek-bench-')
   const ports = { port: await freePort(), amqpPort: await freePort() }
   const begin = async (): Promise<[Served, number]> => {
@@ -51,8 +52,10 @@ export async function startOursOverAmqp(durability: Durability): Promise<Side> {
   }
   let [served, startMs] = await begin()
   return {
-    label: `ours, ${durability}`,
+    label,
     address: `127.0.0.1:${ports.amqpPort}`,
+    kafka: `127.0.0.1:${ports.port}`,
+    diskBytes: () => folderBytes(join(folder, 'data', 'logs')),
     get pid() {
       return served.pid
     },
@@ -125,6 +128,13 @@ export async function startRabbit(program: string): Promise<Side> {
   return {
     label: `RabbitMQ ${version}`,
     address: `127.0.0.1:${PEER_PORT}`,
+    diskBytes: async () => {
+      const said = await call('ctl', 'eval', 'io:format("~s~n", [rabbit:data_dir()]).')
+      const folder = said.split('\n').find((line) => line.startsWith('/'))
+      if (folder === undefined) throw new Error(`no data folder in: ${said}`)
+      // It may see another root than we do.
+      return folderBytes(`/proc/${pid}/root${folder}`)
+    },
     get pid() {
       return pid
     },

@@ -41,6 +41,9 @@ export const FIGURES: Readonly<Record<string, FigureKind>> = {
   drainRate: { title: 'drained', unit: 'k msg/s', better: 'more' },
   deliveries: { title: 'deliveries', unit: 'msg/s', better: 'more' },
   cpu: { title: 'broker CPU', unit: 's', better: 'less' },
+  bytesPerMessage: { title: 'disk', unit: 'B/msg', better: 'less' },
+  diskRatio: { title: 'disk against one queue', unit: '× one queue', better: 'less' },
+  firstRecordMs: { title: 'start to first message', unit: 'ms', better: 'less' },
   p50: { title: 'p50', unit: 'ms', better: 'less' },
   p99: { title: 'p99', unit: 'ms', better: 'less' },
 }
@@ -60,8 +63,10 @@ export interface Case {
   readonly name: string
   readonly title: string
   readonly durability: Durability
-  /** Kafka's unless said; it also says who the peer is. */
-  readonly protocol?: 'amqp'
+  /** Kafka's unless said; it also says who the peer is. `both`: we are beside ourselves; `none`: without a broker's process. */
+  readonly protocol?: 'amqp' | 'both' | 'none'
+  /** What the other side is called when it is ours too. */
+  readonly beside?: string
   /** Minutes after which all its pairs are given up; 15 unless said. */
   readonly limitMinutes?: number
   /** The other side is our own broker with durability os, not Kafka. */
@@ -72,6 +77,8 @@ export interface Case {
   readonly usual: boolean
   readonly prepare?: (round: Round) => Promise<void>
   readonly run: (round: Round) => Promise<Figures>
+  /** What the other side does, when it gets to the same by another way. */
+  readonly runPeer?: (round: Round) => Promise<Figures>
 }
 
 const GB = 1e9

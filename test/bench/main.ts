@@ -12,8 +12,10 @@ import { PROJECT } from '../compat/serve.ts'
 import { AMQP_CASES } from './amqp-cases.ts'
 import { startOursOverAmqp, startRabbit } from './amqp-sides.ts'
 import { KAFKA_CASES, type Case, type Figures } from './cases.ts'
+import { CROSS_CASES } from './cross-cases.ts'
+import { LEDGER_CASES } from './ledger-cases.ts'
 import { keep, printResult, summarise, writeTable, type Pair, type Result } from './results.ts'
-import { startOurs, startPeer, type Side } from './sides.ts'
+import { noSide, startOurs, startPeer, type Side } from './sides.ts'
 
 const USAGE = `usage: npm run bench -- [NAME…] [--pairs N] [--no-keep] [--smoke] [--rabbitmq PROGRAM]
        npm run bench -- list
@@ -25,7 +27,7 @@ const USAGE = `usage: npm run bench -- [NAME…] [--pairs N] [--no-keep] [--smok
   --rabbitmq PROGRAM start|stop|wipe|ctl with RMQ_PORT runs the peer of the AMQP cases and prints its pid
             (ODRADEK_COMPAT_RABBITMQ says it too; without it those cases are left out)`
 
-const CASES: readonly Case[] = [...KAFKA_CASES, ...AMQP_CASES]
+const CASES: readonly Case[] = [...KAFKA_CASES, ...AMQP_CASES, ...LEDGER_CASES, ...CROSS_CASES]
 const CASE_LIMIT_MINUTES = 15
 const SMOKE_SCALE = 0.01
 const BUSY_LOAD = 0.5
@@ -45,16 +47,22 @@ interface Wishes {
 }
 
 function startOther(chosen: Case, wishes: Wishes): Promise<Side> {
+  if (chosen.protocol === 'none') return Promise.resolve(noSide(chosen.beside ?? ''))
+  if (chosen.protocol === 'both') return startOursOverAmqp(chosen.durability, chosen.beside)
   if (chosen.protocol === 'amqp') return startRabbit(wishes.rabbitmq)
   return chosen.againstOurselves === true ? startOurs('os') : startPeer(chosen.durability, wishes.cacheDir)
+}
+
+function startOwn({ protocol, durability }: Case): Promise<Side> {
+  if (protocol === 'none') return Promise.resolve(noSide('ours, in memory'))
+  return protocol === undefined ? startOurs(durability) : startOursOverAmqp(durability)
 }
 
 async function startSides(chosen: Case, wishes: Wishes): Promise<Sides> {
   const peer = await startOther(chosen, wishes)
   peer.pause()
   try {
-    const start = chosen.protocol === 'amqp' ? startOursOverAmqp : startOurs
-    const ours = await start(chosen.durability)
+    const ours = await startOwn(chosen)
     ours.pause()
     return { ours, peer }
   } catch (error) {
@@ -78,7 +86,8 @@ async function pairsOf(chosen: Case, wishes: Wishes): Promise<{ pairs: Pair[]; l
       if (round === 'warm' && chosen.prepare !== undefined) {
         await chosen.prepare({ side, cacheDir, topic: '', prepared, scale })
       }
-      return await chosen.run({ side, cacheDir, topic: `${chosen.name}-${round}`, prepared, scale })
+      const run = side === sides.peer ? (chosen.runPeer ?? chosen.run) : chosen.run
+      return await run({ side, cacheDir, topic: `${chosen.name}-${round}`, prepared, scale })
     } finally {
       side.pause()
     }

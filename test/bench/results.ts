@@ -112,6 +112,9 @@ const BARS: Readonly<Record<string, Figures>> = {
   'amqp-quorum-prefetch-1': { throughput: 2 },
   'amqp-fanout-1mib': { deliveries: 1 },
   'amqp-quorum-latency-1000': { p50: 1 },
+  'amqp-fanout-ledgers-100-quorum': { fillRate: 5 },
+  'amqp-fanout-ledgers-100-classic': { fillRate: 5 },
+  'both-drain-1kib': { throughput: 0.8 },
 }
 
 /** The same as figures of our own, whatever the peer's are: at most so much. */
@@ -127,6 +130,11 @@ const LIMITS: Readonly<Record<string, Figures>> = {
   'amqp-restart-10m-priority': { firstDeliveryMs: 2_000 },
   'amqp-restart-10m-ttl': { firstDeliveryMs: 2_000 },
   'amqp-idle-queues-10000': { growthMiB: 60, startMs: 1_500 },
+  'amqp-fanout-ledgers-100-quorum': { diskRatio: 1.3 },
+  'amqp-fanout-ledgers-100-classic': { diskRatio: 1.3 },
+  'both-latency-kafka-to-amqp': { p99: 10 },
+  'both-latency-amqp-to-kafka': { p99: 10 },
+  'embedded-start': { firstRecordMs: 50, growthMiB: 25 },
 }
 
 /** Figures that say the same as one before them. */
@@ -154,8 +162,10 @@ function missed(result: Result): string {
 }
 
 const isAmqp = (result: Result): boolean => result.case.startsWith('amqp-')
+/** Beside itself, not beside another. */
+const isOurs = (result: Result): boolean => /^(both|embedded)-/.test(result.case)
 
-function table(results: readonly Result[], peer: 'Kafka' | 'RabbitMQ'): string[] {
+function table(results: readonly Result[], peer: 'Kafka' | 'RabbitMQ' | 'itself'): string[] {
   const leftOut = LEFT_OUT[peer === 'Kafka' ? 'kafka' : 'amqp']
   const lines = [`| case | Odradek | ${peer} | better by | aim |`, '|---|---|---|---|---|']
   for (const result of results) {
@@ -184,19 +194,23 @@ function table(results: readonly Result[], peer: 'Kafka' | 'RabbitMQ'): string[]
 }
 
 export function markdown(results: readonly Result[]): string {
-  const kafka = results.filter((result) => !isAmqp(result))
+  const kafka = results.filter((result) => !isAmqp(result) && !isOurs(result))
   const lines = table(kafka, 'Kafka')
   lines.push(
     'under test is stopped. `commit` is compared with Kafka at `flush.messages=1`, `os` with Kafka as it comes.',
   )
   const amqp = results.filter(isAmqp)
-  if (amqp.length === 0) return lines.join('\n')
-  lines.push('', ...table(amqp, 'RabbitMQ'))
-  lines.push(
+  if (amqp.length > 0) lines.push('', ...table(amqp, 'RabbitMQ'), ...aboutRabbit(amqp))
+  const ours = results.filter(isOurs)
+  if (ours.length > 0) lines.push('', ...table(ours, 'itself'), 'under test is stopped. Both sides are Odradek.')
+  return lines.join('\n')
+}
+
+function aboutRabbit(amqp: readonly Result[]): string[] {
+  return [
     `under test is stopped. The peer is ${amqp.at(-1)?.peerLabel ?? 'RabbitMQ'} on one node; its quorum queues sync before`,
     'they confirm, as `commit` does, its classic queues do not.',
-  )
-  return lines.join('\n')
+  ]
 }
 
 /** Puts the table between the markers of a file. */

@@ -20,11 +20,32 @@ export interface Side {
   readonly pid: number
   /** Milliseconds from the start of the process to the first answered ApiVersions. */
   readonly startMs: number
+  /** Where clients of Kafka connect, when `address` is for others. */
+  readonly kafka?: string
   pause(): void
   resume(): void
   stop(): Promise<void>
   /** Kills it with -9 and starts it on the same data; milliseconds until it takes connections. */
   restart?(): Promise<number>
+  /** What its logs and queues hold on disk; without a journal that is recycled. */
+  diskBytes?(): Promise<number>
+}
+
+/** For what starts its brokers itself. */
+export const noSide = (label: string): Side => ({
+  label,
+  address: '',
+  pid: process.pid,
+  startMs: 0,
+  pause: () => {},
+  resume: () => {},
+  stop: () => Promise.resolve(),
+})
+
+/** Bytes of all files below a folder. */
+export async function folderBytes(folder: string): Promise<number> {
+  const { stdout } = await must('du', ['-s', '--apparent-size', '--block-size=1', folder], { timeoutMs: 60_000 })
+  return Number(stdout.split('\t')[0])
 }
 
 const TICKS_PER_SECOND = 100
