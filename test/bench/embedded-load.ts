@@ -49,7 +49,7 @@ async function once(): Promise<Start> {
     logLevel: 'error',
   })
   const startMs = performance.now() - began
-  const connection = await connect(broker.amqp.url, { noDelay: true })
+  const connection = await connect(broker.amqp, { noDelay: true })
   const channel = await connection.createConfirmChannel()
   await channel.assertQueue('orders')
   channel.sendToQueue('orders', Buffer.from('first'))
