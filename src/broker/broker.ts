@@ -82,7 +82,8 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     dropped: (topic, source) => queues.gone(topic, source),
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
-  const queues = new QueueHouse({ ...state, world, store, partitions, topics, roomLeft })
+  const createsTopics = () => settings.boolean('auto.create.topics.enable')
+  const queues = new QueueHouse({ ...state, world, store, partitions, topics, roomLeft, createsTopics })
   const rooms: Rooms = {
     clock: world.clock,
     access: config.access ?? everythingAllowed,
@@ -103,7 +104,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     groups: (vhost) => state.coordinator.forVhost(vhost),
     queues: queues.rooms,
     lag: lagDesk(world, store, state, partitions, queues),
-    createsTopics: () => settings.boolean('auto.create.topics.enable'),
+    createsTopics,
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
   const retention = new Retention({

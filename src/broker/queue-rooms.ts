@@ -7,7 +7,7 @@ import type { Decision, MachineLog } from '../log/machine.ts'
 import { logId, type Store } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
-import type { Refusal } from './errors.ts'
+import { isRefusal, refuse, type Refusal } from './errors.ts'
 import { openChannel } from './queues/channels/channel.ts'
 import { channelLimits } from './queues/channels/channel-host.ts'
 import { DeadLetters } from './queues/dead-letter.ts'
@@ -56,6 +56,8 @@ export interface QueueHouseHost extends QueueMachines {
   readonly partitions: Partitions
   readonly topics: Topics
   readonly roomLeft: RoomLeft
+  /** Whether topics are made for those who write to them. */
+  createsTopics(): boolean
 }
 
 export class QueueHouse {
@@ -84,7 +86,14 @@ export class QueueHouse {
       used: (queue) => this.#desk.used(queue),
     })
     const queues = this.#startDelays(produceRefusal)
-    this.#deadLetters = new DeadLetters({ world, router: topology, queues, ledgers, produceRefusal })
+    this.#deadLetters = new DeadLetters({
+      world,
+      router: topology,
+      queues,
+      ledgers,
+      makeTopic: (vhost, name) => this.#makeTopic(vhost, name),
+      produceRefusal,
+    })
     this.#desk = new QueueDesk({
       world,
       store,
@@ -125,6 +134,14 @@ export class QueueHouse {
     })
     this.#desk.start()
     void this.#queues.start(catalog.all().filter((topic) => topic.queue !== undefined))
+  }
+
+  /** As a produce of a Kafka client makes it. */
+  async #makeTopic(vhost: string, name: string): Promise<true | Refusal> {
+    if (!this.#host.createsTopics())
+      return refuse('unknownTopic', `There is no topic ${name}, and auto.create.topics.enable is off.`)
+    const made = await this.#host.topics.findOrCreate(vhost, name)
+    return isRefusal(made) ? made : true
   }
 
   /** Queues as those see them who publish: with what waits for its time. */

@@ -18,7 +18,14 @@ function staged(policy: Partial<QueuePolicy> = { deadLetterExchange: 'dlx' }) {
   const target = stage.queue('dead')
   stage.routes.set('dlx', ['dead'])
   const { world, router, queues, ledgers } = stage.host
-  const deadLetters = new DeadLetters({ world, router, queues, ledgers, produceRefusal: () => stage.full })
+  const deadLetters = new DeadLetters({
+    world,
+    router,
+    queues,
+    ledgers,
+    makeTopic: async (_, name) => stage.makeTopic(name),
+    produceRefusal: () => stage.full,
+  })
   return { stage, source, target, deadLetters }
 }
 
@@ -260,4 +267,71 @@ test('without a dead letter exchange they are closed', async () => {
   deadLetters.deadLetter(source, dying(stage, source, 2), 'expired')
   await turns()
   expect(source.closed.size).toBe(2)
+})
+
+describe('to a topic', () => {
+  const toTopic = { deadLetterTopic: 'dead.topic' }
+  const source = (message: { readonly properties: Buffer }) =>
+    (readProperties(message.properties).headers ?? []).filter(({ name }) => name.startsWith('x-source-'))
+
+  test('which is made when it is not there; its copies say where they were', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    const offsets = dying(stage, queue, 2)
+    deadLetters.deadLetter(queue, offsets, 'delivery_limit')
+    await turns()
+    const topic = stage.queues.get('dead.topic')!
+    expect(topic.bodies).toEqual(['m0', 'm1'])
+    expect(topic.at(1)).toMatchObject({ exchange: '', routingKey: 'q', isDeadLetter: true })
+    expect(source(topic.at(1))).toEqual([
+      { name: 'x-source-topic', value: { type: 'text', value: Buffer.from('q') } },
+      { name: 'x-source-partition', value: { type: 'int32', value: 0 } },
+      { name: 'x-source-offset', value: { type: 'int64', value: offsets[1] } },
+    ])
+    expect([...queue.closed.values()]).toEqual(['deliveryLimit', 'deliveryLimit'])
+  })
+
+  test('waits until there may be one', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    stage.noTopics = refuse('unknownTopic', 'told to')
+    deadLetters.deadLetter(queue, dying(stage, queue, 1), 'rejected')
+    await turns()
+    expect([stage.appends.length, queue.acquired.size]).toEqual([0, 1])
+    expect(counted(stage, 'deadletters.waiting.noTopic')).toBe(1)
+    stage.noTopics = undefined
+    stage.world.clock.advance(100)
+    await turns()
+    expect(stage.queues.get('dead.topic')!.bodies).toEqual(['m0'])
+  })
+
+  test('waits while the topic takes no more', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    const topic = stage.queue('dead.topic', { overflow: 'reject-publish', lengthMax: 0 })
+    topic.isFull = true
+    deadLetters.deadLetter(queue, dying(stage, queue, 1), 'rejected')
+    await turns()
+    expect([topic.messages, queue.acquired.size]).toEqual([0, 1])
+    topic.isFull = false
+    stage.world.clock.advance(100)
+    await turns()
+    expect(topic.bodies).toEqual(['m0'])
+  })
+
+  test('a refused publish goes there too, once it is there', async () => {
+    const { stage, source: queue, deadLetters } = staged({ ...toTopic, overflow: 'reject-publish-dlx' })
+    const body = Buffer.from('late')
+    const message = {
+      exchange: '',
+      routingKey: 'q',
+      properties: Buffer.alloc(2),
+      body: [body],
+      bodyBytes: body.length,
+      isDeadLetter: false,
+    }
+    deadLetters.deadLetterRefused(queue, message)
+    expect(counted(stage, 'deadletters.dropped.noTopic')).toBe(1)
+    await turns()
+    deadLetters.deadLetterRefused(queue, message)
+    await turns()
+    expect(stage.queues.get('dead.topic')!.bodies).toEqual(['late'])
+  })
 })

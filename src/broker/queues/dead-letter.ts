@@ -1,6 +1,6 @@
-// Dead letters: messages that leave a queue for its dead letter exchange, with what happened written on them.
+// Dead letters: messages that leave a queue for its dead letter exchange or topic, with what happened written on them.
 // Promises: copies and closing are one atomic append; until it is decided the messages stay acquired; retried while
-// there is no room. What goes nowhere (no exchange, no route, a cycle, a full target) is closed and counted.
+// there is no room, or no topic. What goes nowhere (no exchange, no route, a cycle, a full target) is closed and counted.
 // Does not know: how queues find the ones that are dead; the headers (death.ts).
 
 import { InvariantError } from '../../base/assert.ts'
@@ -8,7 +8,8 @@ import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
 import type { AppendEntry } from '../../log/store.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
-import { isCycle, recordDeath, type Dead } from './death.ts'
+import { isCycle, recordDeath, type Dead, type DeathSource } from './death.ts'
+import { isDeadLettered } from './facts.ts'
 import type {
   ClosedReason,
   DeadLettering,
@@ -26,6 +27,8 @@ export interface DeadLetterHost {
   readonly router: Router
   readonly queues: QueuesPart
   readonly ledgers: LedgersPart
+  /** Makes the topic as a produce of a Kafka client would. Refused: it may not, or cannot. */
+  makeTopic(vhost: string, name: string): Promise<true | Refusal>
   /** Why nothing may be stored now (a full disk); undefined: it may. */
   produceRefusal(): Refusal | undefined
 }
@@ -98,7 +101,13 @@ export class DeadLetters implements DeadLettering {
   }
 
   deadLetterRefused(queue: QueuePart, message: NewMessage): void {
-    const letter = this.#letterOf(queue, message, 'maxlen')
+    const topic = this.#topicOf(queue)
+    // Its publisher was refused: it is not kept until the topic is there.
+    if (queue.policy.deadLetterTopic !== undefined && topic === undefined) {
+      void this.#madeTopic(queue)
+      return void this.#dropped('noTopic')
+    }
+    const letter = this.#letterOf(queue, message, 'maxlen', topic)
     if (letter === undefined) return
     this.#host.world.trace.count('deadletters.maxlen')
     // A target that refuses it too does with it what its own overflow says.
@@ -151,15 +160,17 @@ export class DeadLetters implements DeadLettering {
   /** Answers the offsets that are still to be moved: all of them when it could not be done now. */
   async #move(queue: QueuePart, offsets: readonly number[], reason: DeathReason): Promise<readonly number[]> {
     const { world, ledgers } = this.#host
-    if (queue.policy.deadLetterExchange !== undefined && this.#host.produceRefusal() !== undefined) return offsets
+    if (isDeadLettered(queue.policy) && this.#host.produceRefusal() !== undefined) return offsets
     try {
-      const read = await this.#read(queue, offsets, reason)
+      const topic = this.#topicOf(queue) ?? (await this.#madeTopic(queue))
+      if (topic === undefined && queue.policy.deadLetterTopic !== undefined) return offsets
+      const read = await this.#read(queue, offsets, reason, topic)
       if (isRefusal(read)) return offsets
       const { letters, next } = read
       for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
-      if (queue.isDeleted || this.#isClosed) return offsets
+      if (queue.isDeleted || this.#isClosed || !hasRoom(topic, letters)) return offsets
       const moved = next === undefined ? offsets : offsets.filter((offset) => offset < next)
       const [byTarget, refused] = this.#sort(letters)
       const entries: AppendEntry[] = []
@@ -184,18 +195,19 @@ export class DeadLetters implements DeadLettering {
     queue: QueuePart,
     offsets: readonly number[],
     reason: DeathReason,
+    topic: QueuePart | undefined,
   ): Promise<{ letters: Letter[]; next: number | undefined } | Refusal> {
     const letters: Letter[] = []
     let bytes = 0
     let next: number | undefined
-    if (queue.policy.deadLetterExchange === undefined) return { letters, next }
+    if (!isDeadLettered(queue.policy)) return { letters, next }
     const take = (stored: StoredMessage): void => {
       if (next !== undefined) return
       if (bytes > 0 && bytes + stored.body.length > movedBytesMax) {
         next = stored.offset
         return
       }
-      const letter = this.#letterOf(queue, newMessageOf(stored), reason)
+      const letter = this.#letterOf(queue, newMessageOf(stored), reason, topic, stored.offset)
       if (letter === undefined) return
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push(letter)
@@ -205,12 +217,19 @@ export class DeadLetters implements DeadLettering {
   }
 
   /** undefined: it goes nowhere. The message's slices are copied. */
-  #letterOf(queue: QueuePart, message: NewMessage, reason: DeathReason): Letter | undefined {
-    const { world, router, queues } = this.#host
-    const { vhost, name } = queue.topic
-    const { deadLetterExchange: exchange, deadLetterRoutingKey } = queue.policy
+  #letterOf(
+    queue: QueuePart,
+    message: NewMessage,
+    reason: DeathReason,
+    topic: QueuePart | undefined,
+    offset?: number,
+  ): Letter | undefined {
+    const { name } = queue.topic
+    const { deadLetterExchange, deadLetterRoutingKey } = queue.policy
+    const exchange = topic === undefined ? deadLetterExchange : ''
     if (exchange === undefined) return undefined
-    const dead = recordDeath(message, name, reason, world.clock.nowMs())
+    const source = offset === undefined ? undefined : sourceOf(queue, offset, topic !== undefined)
+    const dead = recordDeath(message, name, reason, this.#host.world.clock.nowMs(), source)
     const keys = deadLetterRoutingKey === undefined ? dead.routingKeys : [deadLetterRoutingKey]
     const letter: NewMessage = {
       exchange,
@@ -220,7 +239,27 @@ export class DeadLetters implements DeadLettering {
       bodyBytes: message.bodyBytes,
       isDeadLetter: true,
     }
-    const destinations = router.route(vhost, exchange, keys, letter, true)
+    const targets =
+      topic === undefined
+        ? this.#routed(queue.topic.vhost, letter, keys, dead, reason)
+        : this.#goesRound(topic.topic.name, dead, reason)
+          ? undefined
+          : [topic]
+    if (targets === undefined) return undefined
+    letter.body = [Buffer.concat(message.body, message.bodyBytes)]
+    return { message: letter, targets }
+  }
+
+  /** undefined: it goes nowhere. */
+  #routed(
+    vhost: string,
+    letter: NewMessage,
+    keys: readonly string[],
+    dead: Dead,
+    reason: DeathReason,
+  ): QueuePart[] | undefined {
+    const { router, queues } = this.#host
+    const destinations = router.route(vhost, letter.exchange, keys, letter, true)
     if (isRefusal(destinations)) return this.#dropped('noExchange')
     if (destinations.length === 0) return this.#dropped('unroutable')
     const targets: QueuePart[] = []
@@ -230,9 +269,25 @@ export class DeadLetters implements DeadLettering {
       if (this.#goesRound(destination, dead, reason)) continue
       targets.push(target)
     }
-    if (targets.length === 0) return undefined
-    letter.body = [Buffer.concat(message.body, message.bodyBytes)]
-    return { message: letter, targets }
+    return targets.length === 0 ? undefined : targets
+  }
+
+  /** The dead letter topic as it is; undefined: the queue has none, or it is not there. */
+  #topicOf({ topic, policy }: QueuePart): QueuePart | undefined {
+    const { deadLetterTopic } = policy
+    const found = deadLetterTopic === undefined ? undefined : this.#host.queues.findLog(topic.vhost, deadLetterTopic)
+    return found?.isDeleted === true ? undefined : found
+  }
+
+  /** undefined: there is none, and it cannot be made now. */
+  async #madeTopic(queue: QueuePart): Promise<QueuePart | undefined> {
+    const { deadLetterTopic } = queue.policy
+    if (deadLetterTopic === undefined) return undefined
+    const made = await this.#host.makeTopic(queue.topic.vhost, deadLetterTopic)
+    if (!isRefusal(made)) return this.#topicOf(queue)
+    this.#host.world.trace.count('deadletters.waiting.noTopic')
+    this.#host.world.trace.warn('dead letters wait', { queue: queue.topic.name, topic: deadLetterTopic, why: made.why })
+    return undefined
   }
 
   /** A client's reject is a decision of somebody's: it may send a message round as often as it likes. */
@@ -242,7 +297,7 @@ export class DeadLetters implements DeadLettering {
     return true
   }
 
-  #dropped(why: 'noExchange' | 'unroutable' | 'cycle' | 'overflow'): undefined {
+  #dropped(why: 'noExchange' | 'noTopic' | 'unroutable' | 'cycle' | 'overflow'): undefined {
     this.#host.world.trace.count(`deadletters.dropped.${why}`)
     return undefined
   }
@@ -287,6 +342,21 @@ export class DeadLetters implements DeadLettering {
     this.#pauses.clear()
     await Promise.allSettled(this.#moving)
   }
+}
+
+/** A dead letter topic that is gone, or refuses, takes nothing now: what is dead waits. */
+function hasRoom(topic: QueuePart | undefined, letters: readonly Letter[]): boolean {
+  if (topic === undefined || topic.policy.overflow === 'reject-publish-dlx') return topic?.isDeleted !== true
+  return !topic.isDeleted && letters.every(({ message }) => topic.accepts(message.bodyBytes))
+}
+
+/**
+ * Where a message was, for those that look for it there: in a topic of Kafka's clients, or of several partitions, or when
+ * its copy lies in a topic. Of all others RabbitMQ's headers tell, and nothing is added.
+ */
+function sourceOf({ topic }: QueuePart, offset: number, isForTopic: boolean): DeathSource | undefined {
+  const isPlaced = topic.partitions > 1 || topic.origin === 'kafka'
+  return isPlaced || isForTopic ? { topic: topic.name, offset, isPlaced } : undefined
 }
 
 /** Tells those whose dead letters are moved; all of them when nothing more is done for now. */

@@ -199,3 +199,42 @@ describe('a cycle', () => {
     expect(isCycle(target, dead)).toBe(isOne)
   })
 })
+
+describe('where it was', () => {
+  const placed = [
+    { name: 'x-key', value: textField('k') },
+    { name: 'x-source-topic', value: textField('a lie') },
+    { name: 'x-partition', value: { type: 'int32', value: 3 } },
+    { name: 'x-stream-offset', value: { type: 'int64', value: 77 } },
+  ] as const
+  const dyingMessage = (headers: FieldTable, isDeadLetter: boolean) => ({
+    exchange: '',
+    routingKey: 'orders',
+    properties: writeProperties({ headers }),
+    isDeadLetter,
+  })
+  const found = (properties: Buffer) =>
+    (readProperties(properties).headers ?? [])
+      .filter(({ name }) => !name.includes('death'))
+      .map(({ name, value }) => [name, value.type === 'text' ? value.value.toString() : value])
+
+  test('is written from the place it was read at, which is no part of it any more, and kept at later deaths', () => {
+    const source = { topic: 'orders', offset: 5, isPlaced: true }
+    const first = recordDeath(dyingMessage(placed, false), 'orders', 'rejected', 0, source)
+    const written = [
+      ['x-key', 'k'],
+      ['x-source-topic', 'orders'],
+      ['x-source-partition', { type: 'int32', value: 3 }],
+      ['x-source-offset', { type: 'int64', value: 77 }],
+    ]
+    expect(found(first.properties)).toEqual(written)
+    const later = { topic: 'retry', offset: 9, isPlaced: false }
+    const { headers = [] } = readProperties(first.properties)
+    expect(found(recordDeath(dyingMessage(headers, true), 'retry', 'rejected', 0, later).properties)).toEqual(written)
+    expect(found(recordDeath(dyingMessage(headers, true), 'plain', 'rejected', 0).properties)).toEqual(written)
+  })
+
+  test('is not written without being asked for', () => {
+    expect(found(recordDeath(dyingMessage([], false), 'q', 'rejected', 0).properties)).toEqual([])
+  })
+})

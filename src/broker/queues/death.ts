@@ -18,6 +18,7 @@ import {
   type FieldTable,
 } from '../../base/fields.ts'
 import { readProperties, withProperties } from '../../base/properties.ts'
+import { offsetHeader, partitionHeader } from './message-place.ts'
 import type { DeathReason } from './parts.ts'
 
 export interface Dying {
@@ -26,6 +27,14 @@ export interface Dying {
   readonly properties: Buffer
   /** Its x-death headers are ours: a client's own say nothing. */
   readonly isDeadLetter: boolean
+}
+
+/** Where a message was when it died. */
+export interface DeathSource {
+  readonly topic: string
+  readonly offset: number
+  /** Partition and offset stand in its headers, written when it was read: they are no part of it. */
+  readonly isPlaced: boolean
 }
 
 export interface Death {
@@ -42,7 +51,14 @@ export interface Dead {
   readonly deaths: readonly Death[]
 }
 
-export function recordDeath(dying: Dying, queue: string, reason: DeathReason, nowMs: number): Dead {
+/** `source`: written on the message too, if none is yet. */
+export function recordDeath(
+  dying: Dying,
+  queue: string,
+  reason: DeathReason,
+  nowMs: number,
+  source?: DeathSource,
+): Dead {
   const { headers = noFields, expiration } = readProperties(dying.properties)
   const before = dying.isDeadLetter ? deathsIn(headers) : []
   const routingKeys = routingKeysOf(dying, headers, before)
@@ -58,6 +74,7 @@ export function recordDeath(dying: Dying, queue: string, reason: DeathReason, no
     written = withField(written, `x-${which}-death-queue`, textField(queue))
     written = withField(written, `x-${which}-death-reason`, textField(reason))
   }
+  if (source !== undefined) written = withSource(written, source, dying.isDeadLetter)
   // An expiration would strike again in the next queue: it is remembered in the death, and gone.
   const properties = withProperties(dying.properties, { headers: written, expiration: undefined })
   return { properties, routingKeys, deaths }
@@ -67,6 +84,21 @@ export function recordDeath(dying: Dying, queue: string, reason: DeathReason, no
 export function isCycle(target: string, { deaths }: Dead): boolean {
   const at = deaths.findIndex(({ queue }) => queue === target)
   return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
+}
+
+const sourceHeaders = ['x-source-topic', 'x-source-partition', 'x-source-offset']
+
+/** What a client wrote by these names says nothing; what was written at an earlier death stays. */
+function withSource(headers: FieldTable, { topic, offset, isPlaced }: DeathSource, isDeadLetter: boolean): FieldTable {
+  const partition = isPlaced ? fieldInteger(findField(headers, partitionHeader)) : undefined
+  const placedAt = isPlaced ? fieldInteger(findField(headers, offsetHeader)) : undefined
+  const rest = isPlaced ? headers.filter(({ name }) => name !== partitionHeader && name !== offsetHeader) : headers
+  if (isDeadLetter && findField(rest, sourceHeaders[0]) !== undefined) return rest
+  const values = [textField(topic), { type: 'int32', value: partition ?? 0 } as const, int64Field(placedAt ?? offset)]
+  return [
+    ...rest.filter(({ name }) => !sourceHeaders.includes(name)),
+    ...sourceHeaders.map((name, index) => ({ name, value: values[index] })),
+  ]
 }
 
 function deathsIn(headers: FieldTable): Death[] {

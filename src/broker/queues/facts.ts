@@ -58,6 +58,8 @@ export interface QueuePolicy {
   readonly lengthBytesMax: number | undefined
   readonly overflow: Overflow
   readonly deadLetterExchange: string | undefined
+  /** A topic or queue of this name, instead of an exchange. */
+  readonly deadLetterTopic: string | undefined
   readonly deadLetterRoutingKey: string | undefined
   /** Highest priority; 0: all messages are equal. Levels are 0 to this. */
   readonly priorityMax: number
@@ -83,6 +85,7 @@ export const plainPolicy: QueuePolicy = {
   lengthBytesMax: undefined,
   overflow: 'drop-head',
   deadLetterExchange: undefined,
+  deadLetterTopic: undefined,
   deadLetterRoutingKey: undefined,
   priorityMax: 0,
   priorityDefault: 0,
@@ -92,3 +95,7 @@ export const plainPolicy: QueuePolicy = {
   consumerTimeoutMs: undefined,
   maxAgeMs: undefined,
 }
+
+/** Whether what leaves unacknowledged has somewhere to go. */
+export const isDeadLettered = ({ deadLetterExchange, deadLetterTopic }: QueuePolicy): boolean =>
+  deadLetterExchange !== undefined || deadLetterTopic !== undefined

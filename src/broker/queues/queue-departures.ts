@@ -2,7 +2,7 @@
 // Promises: every one leaves with its reason; those of a turn go to dead-lettering together.
 // Does not know: who decided that they leave, what dead-lettering does with them.
 
-import type { QueuePolicy } from './facts.ts'
+import { isDeadLettered } from './facts.ts'
 import type { ClosedReason, DeadLettering, DeathReason, LedgerPart, QueuePart } from './parts.ts'
 
 export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit' | 'malformed'
@@ -29,12 +29,8 @@ export class Departures {
     this.#flushLater = flushLater
   }
 
-  get #policy(): QueuePolicy {
-    return this.#queue.policy
-  }
-
   get areDeadLettered(): boolean {
-    return this.#policy.deadLetterExchange !== undefined
+    return isDeadLettered(this.#queue.policy)
   }
 
   /** A message leaves, ready or acquired. */

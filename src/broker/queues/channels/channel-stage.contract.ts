@@ -287,6 +287,8 @@ export class Stage {
   /** What the next appends do: nothing said, they are committed. */
   readonly failures: Error[] = []
   full: Refusal | undefined
+  /** Why no topic can be made now. */
+  noTopics: Refusal | undefined
   readonly host: ChannelHost
 
   constructor(limits: Partial<ChannelLimits> = {}) {
@@ -302,6 +304,13 @@ export class Stage {
       limits: { ...channelLimits, ...limits },
       produceRefusal: () => this.full,
     }
+  }
+
+  /** A topic for dead letters. */
+  makeTopic(name: string): true | Refusal {
+    if (this.noTopics !== undefined) return this.noTopics
+    this.queue(name)
+    return true
   }
 
   get router(): Router {

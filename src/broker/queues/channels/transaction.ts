@@ -5,6 +5,7 @@
 
 import { AppendFailure, type AppendEntry } from '../../../log/store.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
+import { isDeadLettered } from '../facts.ts'
 import type { Publication, Published } from '../../queue-door.ts'
 import type { Holding } from './channel-consumer.ts'
 import type { ChannelHost } from './channel-host.ts'
@@ -209,7 +210,7 @@ export class Transaction implements SettledBy {
 /** Acks and drops close with the append; what comes back or becomes a dead letter does so once it is committed. */
 function closesWithCommit({ settling }: KeptSettlement, { queue, isVoid }: Holding): boolean {
   if (queue.isDeleted || isVoid) return false
-  return settling === 'acknowledge' || (settling === 'reject' && queue.policy.deadLetterExchange === undefined)
+  return settling === 'acknowledge' || (settling === 'reject' && !isDeadLettered(queue.policy))
 }
 
 /** After the commit. What closed with it is told too: the queue keeps count of what it handed out. */

@@ -23,7 +23,7 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
   const type = queueTypeOf(args)
   const least = (key: string): number | undefined => smaller(numberIn(definition, key), argument(args, key))
   const word = (key: string): string | undefined => fieldText(findField(args, `x-${key}`)) ?? textIn(definition, key)
-  const deadLetterExchange = type === 'stream' ? undefined : word('dead-letter-exchange')
+  const deadLetterExchange = type === 'stream' ? undefined : deadLetterTo('exchange', args, definition)
   return {
     type,
     messageTtlMs: least('message-ttl'),
@@ -32,6 +32,7 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
     lengthBytesMax: least('max-length-bytes'),
     overflow: overflowOf(type, args, definition),
     deadLetterExchange,
+    deadLetterTopic: type === 'stream' ? undefined : deadLetterTo('topic', args, definition),
     deadLetterRoutingKey: deadLetterExchange === undefined ? undefined : word('dead-letter-routing-key'),
     priorityMax: type === 'quorum' ? quorumLevels.max : (fieldNumber(findField(args, 'x-max-priority')) ?? 0),
     priorityDefault: type === 'quorum' ? quorumLevels.byDefault : 0,
@@ -42,6 +43,13 @@ export function compileQueue(facts: QueueFacts, definition: PolicyDefinition = n
     consumerTimeoutMs: least('consumer-timeout') || undefined,
     maxAgeMs: type === 'stream' ? maxAge(args, definition) : undefined,
   }
+}
+
+/** Exchange or topic: the policy's counts only when the arguments name neither. */
+function deadLetterTo(kind: 'exchange' | 'topic', args: FieldTable, definition: PolicyDefinition): string | undefined {
+  const said = (key: string): string | undefined => fieldText(findField(args, `x-${key}`))
+  if ((said('dead-letter-exchange') ?? said('dead-letter-topic')) !== undefined) return said(`dead-letter-${kind}`)
+  return textIn(definition, `dead-letter-${kind}`)
 }
 
 const argument = (args: FieldTable, key: string): number | undefined => fieldNumber(findField(args, `x-${key}`))

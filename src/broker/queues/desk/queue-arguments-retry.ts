@@ -1,11 +1,12 @@
-// A queue's delayed retry: RabbitMQ 4.3's arguments of quorum queues, and the shapes of ours.
+// A queue's delayed retry and its dead letter topic: RabbitMQ 4.3's arguments of quorum queues, and the shapes of ours.
 // Promises: every type of queue with a ledger knows them; without a type of return and a shortest delay nothing waits.
 // Does not know: who waits, how long a delay comes to (retry-delay.ts).
 
 import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
+import { judgeTopicName } from '../../streams/topic-names.ts'
 import type { RetryPolicy } from '../facts.ts'
-import { notNegative, wordOf, type Judge } from './argument-values.ts'
+import { notNegative, text, wordOf, type Judge } from './argument-values.ts'
 
 const types = ['all', 'failed', 'returned'] as const
 const backoffs = ['fixed', 'linear', 'exponential'] as const
@@ -32,6 +33,19 @@ const jitter: Judge = (field) => {
   return isFraction(value) ? undefined : `"expected a number from 0 to 1, got ${value}"`
 }
 
+const deadLetterTopic: Judge = (field, args) => {
+  const wrong = text(field, args) ?? topicFault(fieldValueText(field))
+  if (wrong !== undefined) return wrong
+  return findField(args, 'x-dead-letter-exchange') === undefined
+    ? undefined
+    : '"a dead letter goes to an exchange or to a topic, not to both"'
+}
+
+function topicFault(name: string): string | undefined {
+  const refused = judgeTopicName(name)
+  return refused === undefined ? undefined : JSON.stringify(refused.why)
+}
+
 /** RabbitMQ's. */
 export const retryJudges: readonly (readonly [string, Judge])[] = [
   ['x-delayed-retry-type', wordOf(retryTypes, 'invalid_delayed_retry_type')],
@@ -43,6 +57,7 @@ export const retryJudges: readonly (readonly [string, Judge])[] = [
 export const ownRetryArguments: readonly (readonly [string, Judge])[] = [
   ['x-delayed-retry-backoff', wordOf(retryBackoffs, 'invalid_delayed_retry_backoff')],
   ['x-delayed-retry-jitter', jitter],
+  ['x-dead-letter-topic', deadLetterTopic],
 ]
 
 /** Of two numbers the smaller counts, of words the argument's. undefined: what comes back is ready at once. */

@@ -4,6 +4,7 @@
 // do is refused.
 // Does not know: names, patterns and priorities of policies; what a setting does to a queue.
 
+import { judgeTopicName } from '../../streams/topic-names.ts'
 import type { QueueType } from '../facts.ts'
 
 export type PolicyValue = string | number | boolean
@@ -22,6 +23,8 @@ interface KeyRow {
 const isText = (value: PolicyValue): boolean => typeof value === 'string'
 /** What a message's routing key may be: a short string. */
 const isKey = (value: PolicyValue): boolean => typeof value === 'string' && Buffer.byteLength(value) <= 255
+/** What Kafka takes for a topic's name. */
+const isTopic = (value: PolicyValue): boolean => typeof value === 'string' && judgeTopicName(value) === undefined
 const from =
   (least: number, most = Number.MAX_SAFE_INTEGER) =>
   (value: PolicyValue) =>
@@ -45,6 +48,7 @@ const rows: ReadonlyMap<string, KeyRow> = new Map<string, KeyRow>([
   ['consumer-timeout', { what: 'consumer timeout', isValid: from(0) }],
   ['consumer-disconnected-timeout', { what: 'consumer disconnected timeout', isValid: from(0) }],
   ['dead-letter-exchange', { what: 'dead letter exchange name', isValid: isText, ...notForStreams }],
+  ['dead-letter-topic', { what: 'dead letter topic name', isValid: isTopic, ...notForStreams }],
   ['dead-letter-routing-key', { what: 'dead letter routing key', isValid: isKey, ...notForStreams }],
   [
     'dead-letter-strategy',
@@ -125,6 +129,8 @@ export function definitionFault(definition: PolicyDefinition, isOperators: boole
     const row = rows.get(name)
     if (row?.isValid(value) === false) return `${printed(value)} is not a valid ${row.what}`
   }
+  if (definition['dead-letter-exchange'] !== undefined && definition['dead-letter-topic'] !== undefined)
+    return 'a dead letter goes to an exchange or to a topic, not to both'
   return undefined
 }
 
