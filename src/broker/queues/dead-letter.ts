@@ -14,6 +14,7 @@ import type {
   ClosedReason,
   DeadLettering,
   DeathReason,
+  LanePart,
   LedgersPart,
   NewMessage,
   QueuePart,
@@ -60,9 +61,9 @@ interface Waiting {
   at: number
 }
 
-/** The dead of one queue, in the order they died. */
+/** The dead of one lane, in the order they died. */
 interface Line {
-  readonly queue: QueuePart
+  readonly lane: LanePart
   readonly waiting: Waiting[]
   /** How many died, and of how many is done what could be. */
   died: number
@@ -75,7 +76,7 @@ interface Line {
 
 export class DeadLetters implements DeadLettering {
   readonly #host: DeadLetterHost
-  readonly #lines = new Map<QueuePart, Line>()
+  readonly #lines = new Map<LanePart, Line>()
   /** Lines under way. */
   readonly #moving = new Set<Promise<void>>()
   #isClosed = false
@@ -85,11 +86,11 @@ export class DeadLetters implements DeadLettering {
     this.#host = host
   }
 
-  deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void {
-    let line = this.#lines.get(queue)
+  deadLetter(lane: LanePart, offsets: readonly number[], reason: DeathReason): void {
+    let line = this.#lines.get(lane)
     if (line === undefined) {
-      line = { queue, waiting: [], died: 0, moved: 0, isStuck: false, watching: [] }
-      this.#lines.set(queue, line)
+      line = { lane, waiting: [], died: 0, moved: 0, isStuck: false, watching: [] }
+      this.#lines.set(lane, line)
       // All that dies in this turn goes together.
       const begun = line
       this.#host.world.clock.endOfTurn(() => this.#begin(begun))
@@ -120,14 +121,14 @@ export class DeadLetters implements DeadLettering {
   }
 
   async #moveAll(line: Line): Promise<void> {
-    const { queue, waiting } = line
+    const { lane, waiting } = line
     let retryMs = retryMsMin
-    while (waiting.length > 0 && !this.#isClosed && !queue.isDeleted) {
+    while (waiting.length > 0 && !this.#isClosed && !lane.isVoid) {
       const [{ reason, offsets, at }] = waiting
       const taken = offsets.slice(at, at + movedMax).sort((a, b) => a - b)
       waiting[0].at += taken.length
       if (waiting[0].at === offsets.length) waiting.shift()
-      const left = await this.#move(queue, taken, reason)
+      const left = await this.#move(lane, taken, reason)
       line.moved += taken.length - left.length
       if (left.length > 0) waiting.unshift({ reason, offsets: [...left], at: 0 })
       line.isStuck = left.length === taken.length
@@ -138,7 +139,7 @@ export class DeadLetters implements DeadLettering {
         retryMs = Math.min(retryMsMax, retryMs * 2)
       }
     }
-    this.#lines.delete(queue)
+    this.#lines.delete(lane)
     line.isStuck = true
     tell(line)
   }
@@ -158,25 +159,26 @@ export class DeadLetters implements DeadLettering {
   }
 
   /** Answers the offsets that are still to be moved: all of them when it could not be done now. */
-  async #move(queue: QueuePart, offsets: readonly number[], reason: DeathReason): Promise<readonly number[]> {
+  async #move(lane: LanePart, offsets: readonly number[], reason: DeathReason): Promise<readonly number[]> {
     const { world, ledgers } = this.#host
+    const { queue } = lane
     if (isDeadLettered(queue.policy) && this.#host.produceRefusal() !== undefined) return offsets
     try {
       const topic = this.#topicOf(queue) ?? (await this.#madeTopic(queue))
       if (topic === undefined && queue.policy.deadLetterTopic !== undefined) return offsets
-      const read = await this.#read(queue, offsets, reason, topic)
+      const read = await this.#read(lane, offsets, reason, topic)
       if (isRefusal(read)) return offsets
       const { letters, next } = read
       for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
-      if (queue.isDeleted || this.#isClosed || !hasRoom(topic, letters)) return offsets
+      if (lane.isVoid || this.#isClosed || !hasRoom(topic, letters)) return offsets
       const moved = next === undefined ? offsets : offsets.filter((offset) => offset < next)
       const [byTarget, refused] = this.#sort(letters)
       const entries: AppendEntry[] = []
       for (const [target, messages] of byTarget) entries.push(...target.entriesFor(messages))
-      const outcome = ledgers.appendClosing(entries, queue.closings(moved, closedReasons[reason]))
-      for (const part of new Set([queue, ...byTarget.keys()])) part.appended(outcome)
+      const outcome = ledgers.appendClosing(entries, lane.closings(moved, closedReasons[reason]))
+      for (const target of byTarget.keys()) target.appended(outcome)
       await outcome
       world.trace.count(`deadletters.${reason}`, letters.length)
       for (const [target, message] of refused) this.deadLetterRefused(target, message)
@@ -184,7 +186,7 @@ export class DeadLetters implements DeadLettering {
     } catch (error) {
       // A refused append, a log that cannot be read: they wait where they are. A bug of ours waits for nothing.
       if (error instanceof InvariantError) throw error
-      const values = { queue: queue.topic.name, messages: offsets.length, why: String(error) }
+      const values = { queue: lane.queue.topic.name, messages: offsets.length, why: String(error) }
       if (!this.#isClosed) world.trace.warn('dead letters wait', values)
       return offsets
     }
@@ -192,7 +194,7 @@ export class DeadLetters implements DeadLettering {
 
   /** The letters, as many as fit one append; `next`: the first that did not. Those gone from the log have none. */
   async #read(
-    queue: QueuePart,
+    lane: LanePart,
     offsets: readonly number[],
     reason: DeathReason,
     topic: QueuePart | undefined,
@@ -200,6 +202,7 @@ export class DeadLetters implements DeadLettering {
     const letters: Letter[] = []
     let bytes = 0
     let next: number | undefined
+    const { queue } = lane
     if (!isDeadLettered(queue.policy)) return { letters, next }
     const take = (stored: StoredMessage): void => {
       if (next !== undefined) return
@@ -212,7 +215,7 @@ export class DeadLetters implements DeadLettering {
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push(letter)
     }
-    const refused = await queue.readEach(offsets, take, reason === 'malformed')
+    const refused = await lane.readEach(offsets, take, reason === 'malformed')
     return refused ?? { letters, next }
   }
 

@@ -1,12 +1,12 @@
-// Giving out one queue's messages: who is next, which message, and how it gets there.
-// Promises: the order of the ledger; consumers of one priority take turns, higher ones come first while they can take;
-// one who cannot take holds up nobody; a message is acquired (or closed) before anyone sees it.
-// Does not know: acknowledgements, limits, why a message may not be given out (rules), channels.
+// Giving out one lane's messages: which is next, and how it gets to who is given it.
+// Promises: the order of the ledger; a message is acquired (or closed) before anyone sees it.
+// Does not know: other lanes, who is next (consumers.ts), acknowledgements, limits, why a message may not be given out (rules), channels.
 
 import type { World } from '../../base/world.ts'
 import { refuse, type Refusal } from '../errors.ts'
+import type { Consumers } from './consumers.ts'
 import { blankMessage } from './message.ts'
-import type { LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type { LanePart, LedgerPart, QueueConsumer, StoredMessage } from './parts.ts'
 import type { Missing, Reading } from './reading.ts'
 
 /** What may keep a message from being given out, and what is written on those that are. */
@@ -23,18 +23,17 @@ export interface DeliveryRules {
   lies(offset: number): boolean
 }
 
-interface Rank {
-  readonly priority: number
-  readonly consumers: QueueConsumer[]
-  /** Who of them is asked first. */
-  turn: number
-}
+/**
+ * What a pump came to: `more` could be given out now; `nobody` takes more; the lane is `empty`, or is `waiting` for what
+ * has to be read.
+ */
+export type Pumped = 'more' | 'nobody' | 'empty' | 'waiting'
 
 const retryMs = 1000
 
 export class Dispatch {
   readonly #world: World
-  readonly #queue: QueuePart
+  readonly #lane: LanePart
   readonly #ledger: LedgerPart
   readonly #reading: Reading
   readonly #rules: DeliveryRules
@@ -42,36 +41,42 @@ export class Dispatch {
   readonly #message: StoredMessage
   /** A read is under way, or was not possible a moment ago. */
   isWaiting = false
+  /** The last read was not possible. */
+  isFailing = false
+  /** How many the last pump gave out. */
+  given = 0
   #isClosed = false
 
   constructor(
     world: World,
-    queue: QueuePart,
+    lane: LanePart,
     ledger: LedgerPart,
     reading: Reading,
     rules: DeliveryRules,
     resume: () => void,
   ) {
     this.#world = world
-    this.#queue = queue
+    this.#lane = lane
     this.#ledger = ledger
     this.#reading = reading
     this.#rules = rules
     this.#resume = resume
-    this.#message = blankMessage(queue)
+    this.#message = blankMessage(lane)
   }
 
-  /** Gives out at most so many. True: more could be given out now. */
-  pump(consumers: Consumers, messagesMax: number): boolean {
-    if (this.isWaiting || this.#isClosed || this.#rules.isFull) return false
+  /** Gives out at most so many. */
+  pump(consumers: Consumers, messagesMax: number): Pumped {
+    this.given = 0
+    if (this.isWaiting) return 'waiting'
+    if (this.#isClosed || this.#rules.isFull) return 'empty'
     const ledger = this.#ledger
     const message = this.#message
     this.#rules.begin()
     for (let count = 0; count < messagesMax; count++) {
       const consumer = consumers.next()
-      if (consumer === undefined) return false
+      if (consumer === undefined) return 'nobody'
       const offset = this.#find()
-      if (offset === undefined) return false
+      if (offset === undefined) return this.isWaiting ? 'waiting' : 'empty'
       this.#reading.fill(offset, message)
       message.offset = offset
       if (consumer.noAck) {
@@ -81,9 +86,10 @@ export class Dispatch {
       this.#rules.taken(message, consumer, !consumer.noAck)
       consumers.given()
       consumer.deliver(message)
+      this.given = count + 1
       this.#reading.passed(offset)
     }
-    return true
+    return 'more'
   }
 
   /** The next offset to be given out, its message sought; undefined: none now. */
@@ -110,11 +116,16 @@ export class Dispatch {
   #wait(reading: Promise<void>): void {
     this.isWaiting = true
     reading.then(
-      () => this.#goOn(),
+      () => {
+        this.isFailing = false
+        this.#goOn()
+      },
       (error: unknown) => {
         if (this.#isClosed) return
+        this.isFailing = true
         this.#world.trace.error('queue not readable, trying again', {
-          queue: this.#queue.topic.name,
+          queue: this.#lane.queue.topic.name,
+          partition: this.#lane.partition,
           why: String(error),
         })
         this.#world.clock.after(retryMs, () => this.#goOn())
@@ -202,82 +213,5 @@ export class Dispatch {
 
   close(): void {
     this.#isClosed = true
-  }
-}
-
-// --- consumers ------------------------------------------------------------------------------------------------------
-
-/** Who takes from a queue, in the order they came and by priority. */
-export class Consumers {
-  /** Only one is given messages: the first of the highest priority there was when the last one went. */
-  isSingleActive = false
-  readonly #ranks: Rank[] = []
-  #count = 0
-  #active: QueueConsumer | undefined
-  #asked: Rank | undefined
-
-  get count(): number {
-    return this.#count
-  }
-
-  get isExclusive(): boolean {
-    return this.#count === 1 && this.#ranks[0].consumers[0].isExclusive
-  }
-
-  add(consumer: QueueConsumer): void {
-    let rank = this.#ranks.find((one) => one.priority === consumer.priority)
-    if (rank === undefined) {
-      rank = { priority: consumer.priority, consumers: [], turn: 0 }
-      this.#ranks.push(rank)
-      this.#ranks.sort((one, other) => other.priority - one.priority)
-    }
-    rank.consumers.push(consumer)
-    this.#count++
-    this.#active ??= consumer
-  }
-
-  /** False: it was not there. */
-  remove(consumer: QueueConsumer): boolean {
-    const rank = this.#ranks.find((one) => one.consumers.includes(consumer))
-    if (rank === undefined) return false
-    rank.consumers.splice(rank.consumers.indexOf(consumer), 1)
-    rank.turn = 0
-    if (rank.consumers.length === 0) this.#ranks.splice(this.#ranks.indexOf(rank), 1)
-    this.#count--
-    if (this.#active === consumer) this.#active = this.#ranks.at(0)?.consumers[0]
-    return true
-  }
-
-  /** Who is given the next message; undefined: nobody can take one. */
-  next(): QueueConsumer | undefined {
-    if (this.isSingleActive) return this.#active?.canTake === true ? this.#active : undefined
-    for (const rank of this.#ranks) {
-      const { consumers } = rank
-      for (let tried = 0, index = rank.turn; tried < consumers.length; tried++) {
-        if (consumers[index].canTake) {
-          rank.turn = index
-          this.#asked = rank
-          return consumers[index]
-        }
-        index = index + 1 === consumers.length ? 0 : index + 1
-      }
-    }
-    return undefined
-  }
-
-  /** Whom next() named was given one: the one behind is first the next time. */
-  given(): void {
-    const rank = this.#asked
-    if (rank !== undefined) rank.turn = rank.turn + 1 >= rank.consumers.length ? 0 : rank.turn + 1
-  }
-
-  get canAnyTake(): boolean {
-    if (this.isSingleActive) return this.#active?.canTake === true
-    for (const { consumers } of this.#ranks) for (const consumer of consumers) if (consumer.canTake) return true
-    return false
-  }
-
-  all(): QueueConsumer[] {
-    return this.#ranks.flatMap((rank) => rank.consumers)
   }
 }

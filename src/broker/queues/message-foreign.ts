@@ -60,7 +60,7 @@ export class ForeignReader {
     this.#partition = partition
   }
 
-  /** Fills in everything but queue, offset and redelivered. `at` is where the record begins in `section`. */
+  /** Fills in everything but lane, offset and redelivered. `at` is where the record begins in `section`. */
   read(section: Buffer, at: number, times: BatchTimes, offset: number, message: StoredMessage): void {
     const begin = at
     at = behindVarint(section, at) + 1

@@ -12,12 +12,12 @@ import { BatchBuilder } from '../../log/batch-builder.ts'
 import { encodeRecords, RecordCursor, type RecordHeader } from '../../log/records.ts'
 import { MessageReader, MessageWriter } from './message.ts'
 import { ForeignReader } from './message-foreign.ts'
-import type { NewMessage, QueuePart, StoredMessage } from './parts.ts'
+import type { LanePart, NewMessage, StoredMessage } from './parts.ts'
 
 const nothing: Buffer = Buffer.alloc(0)
 
 const emptyStored = (): StoredMessage => ({
-  queue: undefined as unknown as QueuePart,
+  lane: undefined as unknown as LanePart,
   offset: 0,
   redelivered: false,
   exchange: nothing,

@@ -8,7 +8,7 @@ import type { Field } from '../../base/fields.ts'
 import { PropertyScan } from '../../base/property-scan.ts'
 import type { BatchBuilder } from '../../log/batch-builder.ts'
 import { putVarint, varintBytes } from '../../log/record-fields.ts'
-import type { NewMessage, QueuePart, StoredMessage } from './parts.ts'
+import type { LanePart, NewMessage, StoredMessage } from './parts.ts'
 
 /** The one header of a record that is ours: names, flags and properties of the message. */
 const headerName = Buffer.from('amqp')
@@ -166,9 +166,9 @@ function decimalText(value: number, scale: number): string {
 // --- reading ------------------------------------------------------------------------------------------------------
 
 /** To be filled in, again and again. */
-export function blankMessage(queue: QueuePart): StoredMessage {
+export function blankMessage(lane: LanePart): StoredMessage {
   return {
-    queue,
+    lane,
     offset: 0,
     redelivered: false,
     exchange: nothing,
@@ -194,7 +194,7 @@ export class MessageReader {
   #properties = nothing
   #misses = 0
 
-  /** Fills in everything but queue, offset and redelivered. `at` is where the record begins in `section`. */
+  /** Fills in everything but lane, offset and redelivered. `at` is where the record begins in `section`. */
   read(section: Buffer, at: number, message: StoredMessage): void {
     at = behindVarint(section, at) + 1
     at = behindVarint(section, at)

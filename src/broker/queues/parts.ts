@@ -241,7 +241,7 @@ export interface QueueConsumer {
 
 /** A message read from its log. The object is used again; slices are valid during the call only. */
 export interface StoredMessage {
-  queue: QueuePart
+  lane: LanePart
   offset: number
   redelivered: boolean
   exchange: Buffer
@@ -251,14 +251,54 @@ export interface StoredMessage {
   isDeadLetter: boolean
 }
 
-/** One queue at run time. */
+/** Which log a lane reads, and by which ledger. */
+export interface LaneSource {
+  /** Whose log it is: the queue's own topic, or the one that a further ledger is over. */
+  readonly topic: Topic
+  readonly partition: number
+  /** The ledger's number over that log; 0: the log's own. */
+  readonly ledger: number
+  /** The ledger is never written. */
+  readonly isVolatile: boolean
+}
+
+/** One log of a queue with its ledger: what a delivery comes from, and is settled with. */
+export interface LanePart {
+  readonly queue: QueuePart
+  /** Of the log. No two lanes of a queue that are not void have the same. */
+  readonly partition: number
+  /** The queue is gone, or goes on with another ledger over this log: settling says nothing to anybody any more. */
+  readonly isVoid: boolean
+  acknowledge(offset: number): void
+  giveBack(offset: number, counts: boolean): void
+  /** Dropped, or dead-lettered if the queue says where. */
+  reject(offset: number): void
+  /** Closes acquired offsets as part of an append that the caller makes in this turn (LedgersPart.appendClosing). */
+  closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[]
+  /**
+   * Reads messages by ascending offset, whatever became of them; those that cannot be read any more are passed over.
+   * A message is valid during its call only. `raw`: for one in a batch that lies, all the batch's bytes are the body.
+   * Refused: not all were read, whoever is missing.
+   */
+  readEach(
+    offsets: readonly number[],
+    see: (message: StoredMessage) => void,
+    raw?: boolean,
+  ): Promise<Refusal | undefined>
+}
+
+/** One queue at run time: its lanes, and who is given what they hold. */
 export interface QueuePart {
   readonly topic: Topic
   readonly policy: QueuePolicy
   readonly isDeleted: boolean
-  /** Log and ledger are open: counts are known. Opens them if need be. */
+  /** By partition; those that are void are gone from here. */
+  readonly lanes: readonly LanePart[]
+  /** Every log can be appended to, counts are known. Opens them if need be. */
   ready(): Promise<Refusal | undefined>
   readonly isReady: boolean
+  /** As ready(), but logs that cannot be opened now are done without; refused when none can. */
+  opened(): Promise<Refusal | undefined>
   /** Ready messages. Valid once ready. */
   readonly messages: number
   /** Handed out, unsettled; those that wait for their next try are not among them. */
@@ -270,22 +310,10 @@ export interface QueuePart {
   add(message: NewMessage, shared?: SharedBatch): Receipt | Refusal
   /** Several messages as entries of one atomic append, placed after all that was added before. Only when ready. */
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[]
-  /** Closes acquired offsets as part of an append that the caller makes in this turn (LedgersPart.appendClosing). */
-  closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[]
-  /** The outcome of the append that carried the entries or closings. */
+  /** The outcome of the append that carried the entries. */
   appended(outcome: Promise<void>): void
   /** Whether add() would take a message: false over its limit when that refuses (not when it drops the head). */
   accepts(bodyBytes: number): boolean
-  /**
-   * Reads messages by ascending offset, whatever became of them; those that cannot be read any more are passed over.
-   * A message is valid during its call only. `raw`: for one in a batch that lies, all the batch's bytes are the body.
-   * Refused: not all were read, whoever is missing.
-   */
-  readEach(
-    offsets: readonly number[],
-    see: (message: StoredMessage) => void,
-    raw?: boolean,
-  ): Promise<Refusal | undefined>
   /** Resolves when all that was added before is stored or refused. */
   settled(): Promise<void>
   /** Registers a consumer; nothing is delivered before resume(). */
@@ -295,10 +323,6 @@ export interface QueuePart {
   resume(): void
   /** The next message for get(), acquired (or closed when noAck); undefined: empty. Slices are the caller's. */
   take(noAck: boolean): Promise<StoredMessage | undefined | Refusal>
-  acknowledge(offset: number): void
-  giveBack(offset: number, counts: boolean): void
-  /** Dropped, or dead-lettered if the queue says where. */
-  reject(offset: number): void
   /** Closes all ready messages. */
   purge(): Promise<number | Refusal>
   /** Arguments or policies changed. */
@@ -324,7 +348,7 @@ export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit' |
 /** Messages leave a queue for its dead letter exchange: one atomic append of their copies and the closing. */
 export interface DeadLettering {
   /** The offsets are acquired and stay so until the append is decided. Never fails: retried while there is no room. */
-  deadLetter(queue: QueuePart, offsets: readonly number[], reason: DeathReason): void
+  deadLetter(lane: LanePart, offsets: readonly number[], reason: DeathReason): void
   /** A message that the queue did not take (reject-publish-dlx). Its slices are copied during the call. */
   deadLetterRefused(queue: QueuePart, message: NewMessage): void
 }

@@ -3,7 +3,7 @@
 // Does not know: who decided that they leave, what dead-lettering does with them.
 
 import { isDeadLettered } from './facts.ts'
-import type { ClosedReason, DeadLettering, DeathReason, LedgerPart, QueuePart } from './parts.ts'
+import type { ClosedReason, DeadLettering, DeathReason, LanePart, LedgerPart } from './parts.ts'
 
 export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit' | 'malformed'
 
@@ -16,21 +16,21 @@ const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
 }
 
 export class Departures {
-  readonly #queue: QueuePart
+  readonly #lane: LanePart
   readonly #ledger: LedgerPart
   readonly #deadLettering: () => DeadLettering
   readonly #flushLater: () => void
   readonly #leaving = new Map<DepartureReason, number[]>()
 
-  constructor(queue: QueuePart, ledger: LedgerPart, deadLettering: () => DeadLettering, flushLater: () => void) {
-    this.#queue = queue
+  constructor(lane: LanePart, ledger: LedgerPart, deadLettering: () => DeadLettering, flushLater: () => void) {
+    this.#lane = lane
     this.#ledger = ledger
     this.#deadLettering = deadLettering
     this.#flushLater = flushLater
   }
 
   get areDeadLettered(): boolean {
-    return isDeadLettered(this.#queue.policy)
+    return isDeadLettered(this.#lane.queue.policy)
   }
 
   /** A message leaves, ready or acquired. */
@@ -57,6 +57,6 @@ export class Departures {
     if (this.#leaving.size === 0) return
     const all = [...this.#leaving]
     this.#leaving.clear()
-    for (const [reason, offsets] of all) this.#deadLettering().deadLetter(this.#queue, offsets, deathReasons[reason])
+    for (const [reason, offsets] of all) this.#deadLettering().deadLetter(this.#lane, offsets, deathReasons[reason])
   }
 }

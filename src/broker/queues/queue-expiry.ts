@@ -21,14 +21,14 @@ const againMs = 20
 /** Timers are bounded; a longer time is looked at again then. */
 const timerMsMax = 24 * 60 * 60 * 1000
 
-export interface ExpiringQueue {
+export interface ExpiringLane {
   readonly policy: QueuePolicy
   readonly ledger: LedgerPart
   readonly reading: Reading
   readonly log: Log
   readonly clock: Clock
   readonly writer: MessageWriter
-  readonly isDeleted: boolean
+  readonly isVoid: boolean
   readonly scratch: StoredMessage
   /** Whether they leave one by one. */
   readonly areDeadLettered: boolean
@@ -39,7 +39,7 @@ export interface ExpiringQueue {
 }
 
 export class Expiry {
-  readonly #queue: ExpiringQueue
+  readonly #lane: ExpiringLane
   #timer: Timer | undefined
   #timerAtMs = Infinity
   #isSweeping = false
@@ -52,13 +52,13 @@ export class Expiry {
   /** ledger.nextExpiryMs, as of the last begin(). */
   #ownMs: number | undefined
 
-  constructor(queue: ExpiringQueue) {
-    this.#queue = queue
+  constructor(lane: ExpiringLane) {
+    this.#lane = lane
   }
 
   /** Some messages are about to be asked about. */
   begin(): void {
-    this.#ownMs = this.#queue.ledger.nextExpiryMs
+    this.#ownMs = this.#lane.ledger.nextExpiryMs
   }
 
   /**
@@ -66,7 +66,7 @@ export class Expiry {
    * a consumer that waits, the first time: one that has to be got was there for longer.
    */
   isDue(offset: number, isGot: boolean): boolean {
-    const { policy, ledger, reading, clock } = this.#queue
+    const { policy, ledger, reading, clock } = this.#lane
     const ttlMs = policy.messageTtlMs
     const ownMs = this.#ownMs
     if (ttlMs === undefined && ownMs === undefined) return false
@@ -80,7 +80,7 @@ export class Expiry {
   }
 
   #expirationMs(offset: number): number {
-    const { reading, scratch, writer } = this.#queue
+    const { reading, scratch, writer } = this.#lane
     reading.fill(offset, scratch)
     writer.look(scratch.properties)
     return writer.expirationMs
@@ -88,7 +88,7 @@ export class Expiry {
 
   /** Everybody who can take had his share: what is due and still there leaves, and the next time is looked forward to. */
   look(): void {
-    const { policy, ledger } = this.#queue
+    const { policy, ledger } = this.#lane
     const own = ledger.nextExpiryMs
     if (own !== undefined) this.#hasOwn = true
     if (policy.messageTtlMs === undefined && own === undefined) return
@@ -100,18 +100,18 @@ export class Expiry {
 
   /** A message came back: it may be due. */
   returned(offset: number): void {
-    const { ledger, clock, policy } = this.#queue
+    const { ledger, clock, policy } = this.#lane
     this.#returns++
     if (this.#hasOwn) ledger.reprice(offset, clock.nowMs())
     if (this.#hasOwn || policy.messageTtlMs !== undefined) this.#plan(clock.nowMs() + 1)
   }
 
   #plan(atMs: number): void {
-    if (atMs >= this.#timerAtMs || this.#isClosed || this.#queue.isDeleted) return
+    if (atMs >= this.#timerAtMs || this.#isClosed || this.#lane.isVoid) return
     this.#timer?.cancel()
     this.#timerAtMs = atMs
-    const nowMs = this.#queue.clock.nowMs()
-    this.#timer = this.#queue.clock.after(Math.min(Math.max(atMs - nowMs, 0), timerMsMax), () => {
+    const nowMs = this.#lane.clock.nowMs()
+    this.#timer = this.#lane.clock.after(Math.min(Math.max(atMs - nowMs, 0), timerMsMax), () => {
       this.#timer = undefined
       this.#timerAtMs = Infinity
       this.#sweepSoon()
@@ -125,35 +125,35 @@ export class Expiry {
     }
     this.#isSweeping = true
     const swept = this.#sweep().catch((error: unknown) => {
-      this.#queue.failed('expiring', error)
-      this.#plan(this.#queue.clock.nowMs() + retryMs)
+      this.#lane.failed('expiring', error)
+      this.#plan(this.#lane.clock.nowMs() + retryMs)
     })
     void swept.finally(() => {
       this.#isSweeping = false
       const again = this.#isAskedAgain
       this.#isAskedAgain = false
-      if (again && !this.#queue.isDeleted) this.#sweepSoon()
+      if (again && !this.#lane.isVoid) this.#sweepSoon()
     })
   }
 
   async #sweep(): Promise<void> {
-    if (this.#queue.isDeleted) return
-    const nextMs = Math.min(await this.#sweepQueue(), await this.#sweepOwn())
+    if (this.#lane.isVoid) return
+    const nextMs = Math.min(await this.#sweepByQueue(), await this.#sweepOwn())
     if (nextMs !== Infinity) this.#plan(nextMs)
   }
 
   // --- the queue's time to live ---
 
   /** Answers when the next message is due. */
-  async #sweepQueue(): Promise<number> {
-    const { policy, ledger, log, clock, reading } = this.#queue
+  async #sweepByQueue(): Promise<number> {
+    const { policy, ledger, log, clock, reading } = this.#lane
     const ttlMs = policy.messageTtlMs
     if (ttlMs === undefined || ledger.ready === 0) return Infinity
     const end = ledger.end
     const young = await log.findTime(clock.nowMs() - ttlMs + 1)
     await this.#expireBelow(Math.min(young ?? end, end))
     for (;;) {
-      const head = this.#queue.isDeleted ? undefined : ledger.nextReady(0)
+      const head = this.#lane.isVoid ? undefined : ledger.nextReady(0)
       if (head === undefined) return Infinity
       const missing = reading.seek(head)
       if (missing === undefined) return reading.timestampMs(head) + ttlMs
@@ -164,31 +164,31 @@ export class Expiry {
   }
 
   async #expireBelow(below: number): Promise<void> {
-    const { ledger } = this.#queue
-    if (this.#queue.isDeleted) return
-    if (!this.#queue.areDeadLettered) return this.#queue.expireAllBelow(below)
+    const { ledger } = this.#lane
+    if (this.#lane.isVoid) return
+    if (!this.#lane.areDeadLettered) return this.#lane.expireAllBelow(below)
     let left = 0
     for (let at = ledger.nextReady(0); at !== undefined && at < below; at = ledger.nextReady(at + 1)) {
-      this.#queue.expire(at)
+      this.#lane.expire(at)
       if (++left % leavePerTurn === 0) await this.#turn()
-      if (this.#queue.isDeleted) return
+      if (this.#lane.isVoid) return
     }
   }
 
   // --- expirations of their own ---
 
   async #sweepOwn(): Promise<number> {
-    const { ledger, clock, log } = this.#queue
+    const { ledger, clock, log } = this.#lane
     for (;;) {
       const nowMs = clock.nowMs()
       const nextMs = ledger.nextExpiryMs
-      if (this.#queue.isDeleted || nextMs === undefined) return Infinity
+      if (this.#lane.isVoid || nextMs === undefined) return Infinity
       if (nextMs > nowMs) return nextMs
       const blocks: { from: number; to: number }[] = []
       ledger.due(nowMs, ({ from, to }) => void blocks.push({ from, to }))
       if (blocks.length === 0) return nowMs + 1000
       for (const { from, to } of blocks) {
-        if (this.#queue.isDeleted) return Infinity
+        if (this.#lane.isVoid) return Infinity
         const returns = this.#returns
         const { end } = log
         const earliestMs = await this.#sweepBlock(from, to)
@@ -201,12 +201,12 @@ export class Expiry {
 
   /** Lets go what is due; answers the earliest time of what stays, acquired messages included. */
   async #sweepBlock(from: number, to: number): Promise<number | undefined> {
-    const { ledger, reading, clock } = this.#queue
+    const { ledger, reading, clock } = this.#lane
     let earliestMs = Infinity
     let looked = 0
     let at = from
     for (;;) {
-      if (this.#queue.isDeleted) return undefined
+      if (this.#lane.isVoid) return undefined
       const ready = ledger.nextReady(at) ?? Infinity
       const offset = Math.min(ready, ledger.nextAcquired(at) ?? Infinity)
       if (offset >= to) return earliestMs === Infinity ? undefined : earliestMs
@@ -221,13 +221,13 @@ export class Expiry {
       if (expiration < 0) continue
       const dueMs = reading.timestampMs(offset) + expiration
       if (dueMs > clock.nowMs()) earliestMs = Math.min(earliestMs, dueMs)
-      else if (offset === ready) this.#queue.expire(offset)
+      else if (offset === ready) this.#lane.expire(offset)
       if (++looked % leavePerTurn === 0) await this.#turn()
     }
   }
 
   #turn(): Promise<void> {
-    return new Promise((resolve) => this.#queue.clock.endOfTurn(resolve))
+    return new Promise((resolve) => this.#lane.clock.endOfTurn(resolve))
   }
 
   close(): void {

@@ -13,7 +13,7 @@ import { refuse, type Refusal } from '../errors.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { MessageWriter } from './message.ts'
 import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
-import type { QueueTurns, TurnTask } from './queue-turns.ts'
+import type { FlushTask, QueueTurns } from './queue-turns.ts'
 import type { Trimming, TrimmedLog } from './queue-trimming.ts'
 import { Reading, type ReadFrom, type ReadingBudget } from './reading.ts'
 import { BatchReceipt } from './receipt.ts'
@@ -56,7 +56,7 @@ interface Level {
 }
 
 export interface QueueLogHost {
-  readonly task: TurnTask
+  readonly task: FlushTask
   /** The ledger knows more; `isAnew`: of messages it knew already some are closed, or ready again, all at once. */
   changed(isAnew: boolean): void
 }
@@ -88,6 +88,8 @@ export class QueueLog implements TrimmedLog {
   /** Handed to somebody else's append of this turn. */
   #lent: Turn | undefined
   isGone = false
+  /** Nothing of it is given out any more; what was added is still stored. */
+  #isLeft = false
   /** Messages that were added and not committed yet. */
   pendingMessages = 0
   isListed = false
@@ -199,7 +201,7 @@ export class QueueLog implements TrimmedLog {
 
   #extend(): void {
     const opened = this.#opened
-    if (opened === undefined || this.isGone) return
+    if (opened === undefined || this.isGone || this.#isLeft) return
     const { log, ledger } = opened
     let isAnew = false
     if (ledger !== undefined) {
@@ -362,6 +364,15 @@ export class QueueLog implements TrimmedLog {
   }
 
   // --- the end ---
+
+  /** Its queue goes on without it. After flush(). */
+  leave(): void {
+    this.#isLeft = true
+    this.#stopWatching?.()
+    this.#reading?.release()
+    const ledger = this.#opened?.ledger
+    if (ledger !== undefined) ledger.onReplayed = ledger.onCommitted = undefined
+  }
 
   /** Deleted: what waits counts as stored, nothing is held any more. */
   drop(): void {

@@ -252,9 +252,9 @@ class Run {
     const entry = acquired.at(which % Math.max(1, acquired.length))
     if (entry === undefined) return
     entry.state = how === 'nack' ? 'ready' : 'closed'
-    if (how === 'ack') this.#queue.acknowledge(entry.offset)
-    else if (how === 'nack') this.#queue.giveBack(entry.offset, true)
-    else this.#queue.reject(entry.offset)
+    if (how === 'ack') this.#queue.lanes[0].acknowledge(entry.offset)
+    else if (how === 'nack') this.#queue.lanes[0].giveBack(entry.offset, true)
+    else this.#queue.lanes[0].reject(entry.offset)
   }
 
   async #get(noAck: boolean): Promise<void> {
@@ -344,13 +344,13 @@ const breaks: readonly (readonly [string, Break])[] = [
   [
     'what is rejected comes back',
     (queue) => {
-      queue.reject = (offset) => queue.giveBack(offset, true)
+      queue.lanes[0].reject = (offset) => queue.lanes[0].giveBack(offset, true)
     },
   ],
   [
     'what is given back is forgotten',
     (queue) => {
-      queue.giveBack = (offset) => queue.acknowledge(offset)
+      queue.lanes[0].giveBack = (offset) => queue.lanes[0].acknowledge(offset)
     },
   ],
   [
@@ -359,7 +359,7 @@ const breaks: readonly (readonly [string, Break])[] = [
       const purge = queue.purge.bind(queue)
       queue.purge = async () => {
         const purged = await purge()
-        for (let offset = 0; offset < 100; offset++) queue.acknowledge(offset)
+        for (let offset = 0; offset < 100; offset++) queue.lanes[0].acknowledge(offset)
         return purged
       }
     },
@@ -384,7 +384,7 @@ const breaks: readonly (readonly [string, Break])[] = [
   [
     'an acknowledgement is not written',
     (queue) => {
-      queue.acknowledge = () => undefined
+      queue.lanes[0].acknowledge = () => undefined
     },
   ],
   [

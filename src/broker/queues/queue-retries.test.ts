@@ -19,7 +19,7 @@ describe('what comes back', () => {
     const consumer = consume(queue, { credit: 1 })
     await turns()
     for (const delayMs of [1000, 2000, 2500, 2500]) {
-      queue.giveBack(0, true)
+      queue.lanes[0].giveBack(0, true)
       consumer.credit = 1
       queue.resume()
       await turns()
@@ -50,7 +50,7 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry: { ...retry, of } })
     await publish(queue, 'a')
     await queue.take(false)
-    queue.giveBack(0, counts)
+    queue.lanes[0].giveBack(0, counts)
     expect([queue.delayed, queue.messages]).toEqual([delayed, 1 - delayed])
   })
 
@@ -59,10 +59,10 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry, deliveryLimit: 1, deadLetterExchange: 'dlx' })
     await publish(queue, 'a')
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     stage.world.clock.advance(1000)
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     await turns()
     expect(stage.letters).toEqual([{ queue: 'q', offsets: [0], reason: 'delivery_limit' }])
     expect(queue.delayed).toBe(0)
@@ -73,7 +73,7 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry })
     await publish(queue, 'a', 'b', 'c')
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     const purging = queue.purge()
     await turns()
     stage.store.commit()
@@ -83,7 +83,7 @@ describe('what comes back', () => {
     expect([queue.messages, queue.delayed, queue.unacknowledged]).toEqual([0, 0, 0])
     await publish(queue, 'd')
     await queue.take(false)
-    queue.giveBack(3, true)
+    queue.lanes[0].giveBack(3, true)
     queue.drop('queueDeleted')
     stage.world.clock.advance(5000)
   })
@@ -93,7 +93,7 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry, messageTtlMs: 500, deadLetterExchange: 'dlx' })
     await publish(queue, 'a')
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     stage.world.clock.advance(1000)
     await turns()
     stage.world.clock.advance(1)
@@ -106,7 +106,7 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry, lengthMax: 1 })
     await publish(queue, 'a')
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     await publish(queue, 'b')
     expect([queue.messages, queue.delayed]).toEqual([1, 1])
     stage.world.clock.advance(1000)
@@ -120,7 +120,7 @@ describe('what comes back', () => {
     const queue = await stage.queue('q', { retry })
     await publish(queue, 'a')
     await queue.take(false)
-    queue.giveBack(0, true)
+    queue.lanes[0].giveBack(0, true)
     queue.setPolicy({ ...queue.policy, retry: undefined })
     expect([queue.messages, queue.delayed]).toEqual([1, 0])
   })
@@ -131,7 +131,7 @@ describe('what comes back', () => {
     await publish(queue, 'a', 'b', 'c')
     for (const counts of [true, false]) {
       await queue.take(false)
-      queue.giveBack(counts ? 0 : 1, counts)
+      queue.lanes[0].giveBack(counts ? 0 : 1, counts)
     }
     stage.world.clock.advance(900)
     await stage.settle()
@@ -157,7 +157,7 @@ test('when too many wait nothing more is given out until one is due', async () =
   const consumer = consume(queue)
   for (let at = 0; at < 10 && queue.delayed < retriesMax; at++) {
     await turns(20)
-    for (const { offset } of consumer.got.splice(0)) queue.giveBack(offset, true)
+    for (const { offset } of consumer.got.splice(0)) queue.lanes[0].giveBack(offset, true)
   }
   await turns()
   consumer.got.length = 0

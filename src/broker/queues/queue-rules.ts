@@ -1,4 +1,4 @@
-// What a queue's arguments and policies ask of its messages: how many, how long, how often, and what is written on them.
+// What a queue's arguments and policies ask of the messages of one lane: how long, how often, and what is written on them.
 // Promises: one place that is told of everything that happens to a message, and passes it to each rule.
 // Does not know: consumers' order, how messages are stored.
 
@@ -9,31 +9,38 @@ import type { Clock, World } from '../../base/world.ts'
 import type { Log } from '../../log/store.ts'
 import type { DeliveryRules } from './dispatch.ts'
 import type { QueuePolicy } from './facts.ts'
-import { Limits, type LimitedQueue } from './limits.ts'
+import { LaneBytes, type CountedLane } from './lane-bytes.ts'
+import type { LimitedLane } from './limits.ts'
 import { blankMessage, type MessageWriter } from './message.ts'
-import type { DeadLettering, LedgerPart, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type { DeadLettering, LanePart, LedgerPart, QueueConsumer, StoredMessage } from './parts.ts'
 import { Departures } from './queue-departures.ts'
-import { Expiry, type ExpiringQueue } from './queue-expiry.ts'
+import { Expiry, type ExpiringLane } from './queue-expiry.ts'
 import { Retries } from './queue-retries.ts'
 import { DeliveryTimeouts } from './queue-timeouts.ts'
 import type { Reading } from './reading.ts'
 import { retryDelayMs } from './retry-delay.ts'
 
-export interface RuledQueue {
+export interface RuledLane {
   readonly world: World
-  readonly queue: QueuePart
+  readonly lane: LanePart
   readonly ledger: LedgerPart
   readonly reading: Reading
   readonly log: Log
   readonly writer: MessageWriter
   deadLettering(): DeadLettering
   flushLater(): void
+  /** The queue's limit in bytes is to be looked at. */
+  counted(): void
+  /** There may be more to give out. */
+  woken(): void
+  /** The consumer was too slow: it ends, and what it holds in any lane goes back. */
+  timedOut(consumer: QueueConsumer): void
 }
 
 /** Messages that came back and how often they were handed out, for so many at most. */
 const returnsMax = 100_000
 
-export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
+export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, ExpiringLane {
   readonly ledger: LedgerPart
   readonly reading: Reading
   readonly log: Log
@@ -41,48 +48,52 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   readonly writer: MessageWriter
   readonly scratch: StoredMessage
   readonly departures: Departures
-  readonly limits: Limits
+  readonly bytes: LaneBytes
   readonly #world: World
-  readonly #queue: QueuePart
+  readonly #lane: LanePart
+  readonly #counted: () => void
+  readonly #woken: () => void
   readonly #expiry: Expiry
   readonly #timeouts: DeliveryTimeouts
   readonly #retries: Retries
   /** Where consumers are told: how often what came back was handed out before. */
   readonly #returns = new Map<number, number>()
 
-  constructor(ruled: RuledQueue) {
-    const { world, queue, ledger } = ruled
+  constructor(ruled: RuledLane) {
+    const { world, lane, ledger } = ruled
     this.#world = world
-    this.#queue = queue
+    this.#lane = lane
+    this.#counted = () => ruled.counted()
+    this.#woken = () => ruled.woken()
     this.ledger = ledger
     this.reading = ruled.reading
     this.log = ruled.log
     this.clock = world.clock
     this.writer = ruled.writer
-    this.scratch = blankMessage(queue)
+    this.scratch = blankMessage(lane)
     this.departures = new Departures(
-      queue,
+      lane,
       ledger,
       () => ruled.deadLettering(),
       () => ruled.flushLater(),
     )
-    this.limits = new Limits(this)
+    this.bytes = new LaneBytes(this)
     this.#expiry = new Expiry(this)
     this.#timeouts = new DeliveryTimeouts(
       world.clock,
-      () => queue.policy.consumerTimeoutMs,
-      (consumer, offsets) => this.#timedOut(consumer, offsets),
+      () => lane.queue.policy.consumerTimeoutMs,
+      (consumer) => ruled.timedOut(consumer),
     )
     this.#retries = new Retries({ clock: world.clock, due: (offset) => this.#dueAgain(offset) })
     this.#waitAnew()
   }
 
   get policy(): QueuePolicy {
-    return this.#queue.policy
+    return this.#lane.queue.policy
   }
 
-  get isDeleted(): boolean {
-    return this.#queue.isDeleted
+  get isVoid(): boolean {
+    return this.#lane.isVoid
   }
 
   // --- what happens to messages ---
@@ -99,7 +110,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void {
     const { offset } = message
-    this.limits.taken(offset, message.body.length, isKept)
+    this.bytes.taken(offset, message.body.length, isKept)
     if (isKept && consumer !== undefined) this.#timeouts.given(offset, consumer)
     if (message.redelivered && this.#tellsCounts) this.#writeCounts(message)
   }
@@ -122,7 +133,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   }
 
   settled(offset: number): void {
-    this.limits.settled(offset)
+    this.bytes.settled(offset)
     this.#timeouts.settled(offset)
     if (this.#returns.size > 0) this.#returns.delete(offset)
   }
@@ -152,7 +163,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   /** It is ready again. */
   #ready(offset: number): void {
-    this.limits.returned(offset)
+    this.bytes.returned(offset)
     this.#expiry.returned(offset)
   }
 
@@ -179,7 +190,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     if (!this.ledger.isAcquired(offset)) return
     this.ledger.giveBack(offset, false)
     this.#ready(offset)
-    this.#queue.resume()
+    this.#woken()
   }
 
   /** When each was due is not kept: what came back before the queue was opened waits its whole delay again. */
@@ -203,10 +214,9 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
     this.departures.leave(offset, 'rejected')
   }
 
-  #timedOut(consumer: QueueConsumer, offsets: readonly number[]): void {
-    this.#queue.cancel(consumer)
-    consumer.cancelled('consumerTimeout')
-    for (const offset of offsets) this.#queue.giveBack(offset, true)
+  /** The consumer was too slow: what it holds here goes back. */
+  giveBackFrom(consumer: QueueConsumer): void {
+    for (const offset of this.#timeouts.heldBy(consumer)) this.giveBack(offset, true)
   }
 
   // --- what rules decide ---
@@ -217,12 +227,13 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   }
 
   expireAllBelow(below: number): void {
-    if (this.departures.closeReady(below, 'expired') > 0) this.limits.countAnew()
+    if (this.departures.closeReady(below, 'expired') > 0) this.bytes.countAnew()
   }
 
   failed(what: string, error: unknown): void {
-    if (!this.isDeleted)
-      this.#world.trace.warn('queue not readable', { queue: this.#queue.topic.name, what, why: String(error) })
+    if (this.isVoid) return
+    const { partition, queue } = this.#lane
+    this.#world.trace.warn('queue not readable', { queue: queue.topic.name, partition, what, why: String(error) })
   }
 
   get areDeadLettered(): boolean {
@@ -242,9 +253,9 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
   /** A ready message goes whose bytes were counted. */
   #pushedOut(offset: number): void {
     if (this.policy.lengthBytesMax === undefined) return
-    if (this.reading.seek(offset) !== undefined) return this.limits.countAnew()
+    if (this.reading.seek(offset) !== undefined) return this.bytes.countAnew()
     this.reading.fill(offset, this.scratch)
-    this.limits.taken(offset, this.scratch.body.length, false)
+    this.bytes.taken(offset, this.scratch.body.length, false)
   }
 
   /** Closes everything that is ready, or waits to be ready again. */
@@ -255,7 +266,7 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
       this.settled(offset)
       if (this.ledger.close(offset, 'purged')) purged++
     }
-    this.limits.countAnew()
+    this.bytes.countAnew()
     return purged
   }
 
@@ -263,20 +274,23 @@ export class QueueRules implements DeliveryRules, LimitedQueue, ExpiringQueue {
 
   /** The ledger knows of more; `isAnew`: what it knew changed without a word to the rules. */
   extended(isAnew: boolean): void {
-    if (!isAnew) return this.limits.extended()
+    if (!isAnew) return this.bytes.extended()
     this.#forgetClosed()
-    this.limits.countAnew()
+    this.bytes.countAnew()
+  }
+
+  counted(): void {
+    this.#counted()
   }
 
   /** Nobody can take any more now. */
   idle(): void {
-    this.limits.enforce()
     this.#expiry.look()
   }
 
   policyChanged(before: QueuePolicy): void {
     if (before.retry !== undefined && this.policy.retry === undefined) this.#retries.release()
-    if (before.lengthBytesMax === undefined && this.policy.lengthBytesMax !== undefined) this.limits.countAnew()
+    if (before.lengthBytesMax === undefined && this.policy.lengthBytesMax !== undefined) this.bytes.countAnew()
   }
 
   close(): void {

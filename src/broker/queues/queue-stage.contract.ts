@@ -68,9 +68,9 @@ export class QueueStage {
       produceRefusal: () => undefined,
     })
     const deadLettering: DeadLettering = {
-      deadLetter: (queue, offsets, reason) => {
+      deadLetter: (lane, offsets, reason) => {
         // A timer of a life before.
-        if (life === this.#lives) this.letters.push({ queue: queue.topic.name, offsets: [...offsets], reason })
+        if (life === this.#lives) this.letters.push({ queue: lane.queue.topic.name, offsets: [...offsets], reason })
       },
       deadLetterRefused: (_queue, message) => void this.refusedLetters.push(Buffer.concat(message.body).toString()),
     }

@@ -34,8 +34,8 @@ describe('a stream', () => {
       args({ 'x-stream-offset': { type: 'int64', value: 0 } }),
       args({ 'x-stream-offset': { type: 'int64', value: 1 } }),
     ])
-    queue.acknowledge(0)
-    queue.reject(1)
+    queue.lanes[0].acknowledge(0)
+    queue.lanes[0].reject(1)
     expect([queue.messages, queue.unacknowledged]).toEqual([2, 0])
     await stage.crash()
     const again = consume(await stage.anyQueue('s'), from(text('first')))
@@ -50,7 +50,7 @@ describe('a stream', () => {
     await turns()
     expect(consumer.bodies).toEqual(['a'])
     consumer.credit = 1
-    queue.acknowledge(0)
+    queue.lanes[0].acknowledge(0)
     await turns()
     expect(consumer.bodies).toEqual(['a', 'b'])
   })

@@ -11,9 +11,10 @@ import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import { plainPolicy, type QueuePolicy } from './facts.ts'
 import { PartitionChoice } from './partition-choice.ts'
-import type { LedgerClosing, NewMessage, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type { LanePart, LedgerClosing, NewMessage, QueueConsumer, QueuePart } from './parts.ts'
 import type { QueueRooms } from './queue.ts'
 import { goneRefusal, QueueLog, type PlacedAt } from './queue-log.ts'
+import type { PumpTask } from './queue-turns.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
 import type { SharedBatch } from './shared-batch.ts'
 import { StreamReader, streamStartOf, type StreamStart } from './stream-reader.ts'
@@ -25,7 +26,7 @@ const retryMs = 1000
 /** What a batch of one message has beside the body, at most about: head, names and the record's lengths. */
 const batchOverheadBytes = 1024
 
-export class StreamQueue implements QueuePart {
+export class StreamQueue implements QueuePart, PumpTask {
   policy: QueuePolicy
   isDeleted = false
   readonly delayed = 0
@@ -35,7 +36,7 @@ export class StreamQueue implements QueuePart {
   readonly #isQueue: boolean
   #topic: Topic
   /** By partition. */
-  readonly #logs: QueueLog[] = []
+  readonly lanes: StreamLane[] = []
   readonly #choice: PartitionChoice
   readonly #consumers = new Set<QueueConsumer>()
   #readers: StreamReader[] = []
@@ -58,36 +59,42 @@ export class StreamQueue implements QueuePart {
   /** Its settings may have changed, and it may have more partitions. */
   set topic(topic: Topic) {
     this.#topic = topic
-    if (topic.partitions > this.#logs.length) this.#grow()
+    if (topic.partitions > this.lanes.length) this.#grow()
   }
 
   #grow(): void {
     const first: StreamStart = { at: 'first' }
-    for (let index = this.#logs.length; index < this.#topic.partitions; index++) {
+    for (let index = this.lanes.length; index < this.#topic.partitions; index++) {
       const partition = this.#rooms.partitions.of(this.#topic, index)
       assert(partition !== undefined, 'a topic has its partitions')
       const host = { task: this, changed: () => this.resume() }
-      this.#logs.push(new QueueLog(this.#rooms, host, () => this.#topic, partition, noLevels))
-      for (const consumer of this.#consumers) this.#begin(consumer, index, first)
+      const log = new QueueLog(this.#rooms, host, () => this.#topic, partition, noLevels)
+      const lane = new StreamLane(this, index, log)
+      this.lanes.push(lane)
+      for (const consumer of this.#consumers) this.#begin(consumer, lane, first)
     }
   }
 
   async ready(): Promise<Refusal | undefined> {
     if (this.isDeleted) return goneRefusal()
     if (this.isReady) return undefined
-    const outcomes = await Promise.all(this.#logs.map((log) => (log.canAppend ? undefined : log.open())))
+    const outcomes = await Promise.all(this.lanes.map(({ log }) => (log.canAppend ? undefined : log.open())))
     return outcomes.find((refused) => refused !== undefined)
   }
 
+  opened(): Promise<Refusal | undefined> {
+    return this.ready()
+  }
+
   get isReady(): boolean {
-    for (const log of this.#logs) if (!log.canAppend) return false
+    for (const { log } of this.lanes) if (!log.canAppend) return false
     return true
   }
 
   /** Everything that is stored. */
   get messages(): number {
     let messages = 0
-    for (const { isOpen, log } of this.#logs) if (isOpen) messages += log.committed - log.start
+    for (const { log } of this.lanes) if (log.isOpen) messages += log.log.committed - log.log.start
     return messages
   }
 
@@ -107,7 +114,7 @@ export class StreamQueue implements QueuePart {
   }
 
   #logOf(message: NewMessage): QueueLog {
-    return this.#logs[this.#choice.of(message.properties, this.#logs.length)]
+    return this.lanes[this.#choice.of(message.properties, this.lanes.length)].log
   }
 
   /** A topic takes no batch that is larger than it says. */
@@ -129,22 +136,20 @@ export class StreamQueue implements QueuePart {
     return entries
   }
 
-  closings(): readonly LedgerClosing[] {
-    return []
-  }
-
   appended(outcome: Promise<void>): void {
-    for (const log of this.#logs) log.appended(outcome)
+    for (const { log } of this.lanes) log.appended(outcome)
     this.#choice.next()
   }
 
   async settled(): Promise<void> {
-    for (const { lastReceipt } of this.#logs)
+    for (const { log } of this.lanes) {
+      const { lastReceipt } = log
       if (lastReceipt !== undefined) await new Promise<void>((done) => lastReceipt.whenSettled(done))
+    }
   }
 
   flush(): void {
-    for (const log of this.#logs) log.flush()
+    for (const { log } of this.lanes) log.flush()
     this.#choice.next()
   }
 
@@ -162,27 +167,27 @@ export class StreamQueue implements QueuePart {
     const start = streamStartOf(consumer.arguments, name, vhost, this.#rooms.world.clock.nowMs())
     if (isRefusal(start)) return start
     this.#consumers.add(consumer)
-    for (let index = 0; index < this.#logs.length; index++) this.#begin(consumer, index, start)
+    for (const lane of this.lanes) this.#begin(consumer, lane, start)
     this.#used()
     return undefined
   }
 
   /** Reads a partition for a consumer, once its log is open. */
-  #begin(consumer: QueueConsumer, index: number, start: StreamStart): void {
-    const log = this.#logs[index]
+  #begin(consumer: QueueConsumer, lane: StreamLane, start: StreamStart): void {
+    const { log } = lane
     if (!log.isOpen) {
       void log.open().then((refused) => {
         if (this.isDeleted || !this.#consumers.has(consumer)) return
-        if (refused === undefined) this.#begin(consumer, index, start)
-        else this.#later(refused.why, () => this.#begin(consumer, index, start))
+        if (refused === undefined) this.#begin(consumer, lane, start)
+        else this.#later(refused.why, () => this.#begin(consumer, lane, start))
       })
       return
     }
     const reader: StreamReader = new StreamReader(
       consumer,
-      this,
+      lane,
       // Who reads a stream of one partition has always known where he is by the offset alone.
-      this.#isQueue && this.#topic.partitions === 1 ? -1 : index,
+      this.#isQueue && this.#topic.partitions === 1 ? -1 : lane.partition,
       log.log,
       log.openReading(),
       () => this.resume(),
@@ -234,24 +239,6 @@ export class StreamQueue implements QueuePart {
     return refuse('notForThisQueue', why)
   }
 
-  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<undefined> {
-    assert(offsets.length === 0 && see !== undefined, 'nothing of a stream is dead-lettered')
-  }
-
-  /** Its credit is back. */
-  acknowledge(): void {
-    this.resume()
-  }
-
-  /** Nothing is taken from a stream, so nothing comes back. */
-  giveBack(): void {
-    this.resume()
-  }
-
-  reject(): void {
-    this.resume()
-  }
-
   async purge(): Promise<Refusal> {
     const { name, vhost } = this.topic
     const why = `queue.purge not supported by stream queues queue '${name}' in vhost '${vhost}'`
@@ -267,7 +254,7 @@ export class StreamQueue implements QueuePart {
   drop(reason: CancelReason): void {
     if (this.isDeleted) return
     this.isDeleted = true
-    for (const log of this.#logs) log.drop()
+    for (const { log } of this.lanes) log.drop()
     for (const reader of this.#readers) reader.close()
     this.#readers = []
     const consumers = [...this.#consumers]
@@ -279,5 +266,44 @@ export class StreamQueue implements QueuePart {
     this.flush()
     for (const reader of this.#readers) reader.close()
     await this.settled()
+  }
+}
+
+/** One log of a stream, as those see it who are given messages of it. */
+class StreamLane implements LanePart {
+  readonly queue: QueuePart
+  readonly partition: number
+  readonly log: QueueLog
+
+  constructor(queue: QueuePart, partition: number, log: QueueLog) {
+    this.queue = queue
+    this.partition = partition
+    this.log = log
+  }
+
+  get isVoid(): boolean {
+    return this.queue.isDeleted
+  }
+
+  /** Its credit is back. */
+  acknowledge(): void {
+    this.queue.resume()
+  }
+
+  /** Nothing is taken from a stream, so nothing comes back. */
+  giveBack(): void {
+    this.queue.resume()
+  }
+
+  reject(): void {
+    this.queue.resume()
+  }
+
+  closings(): readonly LedgerClosing[] {
+    return []
+  }
+
+  async readEach(offsets: readonly number[]): Promise<undefined> {
+    assert(offsets.length === 0, 'nothing of a stream is dead-lettered')
   }
 }

@@ -1,4 +1,4 @@
-// Deliveries that are not settled in time: their consumer is ended and what it holds goes back.
+// Deliveries of one lane that are not settled in time: their consumer is ended and what it holds goes back.
 // Promises: costs nothing while the queue has no consumer timeout.
 // Does not know: channels; what counts as a failed delivery.
 
@@ -13,17 +13,13 @@ interface Given {
 export class DeliveryTimeouts {
   readonly #clock: Clock
   readonly #timeoutMs: () => number | undefined
-  /** Called with everything a consumer holds that was too slow. */
-  readonly #end: (consumer: QueueConsumer, offsets: readonly number[]) => void
+  /** Called with a consumer that was too slow. */
+  readonly #end: (consumer: QueueConsumer) => void
   /** In the order they were given. */
   readonly #given = new Map<number, Given>()
   #timer: Timer | undefined
 
-  constructor(
-    clock: Clock,
-    timeoutMs: () => number | undefined,
-    end: (consumer: QueueConsumer, offsets: readonly number[]) => void,
-  ) {
+  constructor(clock: Clock, timeoutMs: () => number | undefined, end: (consumer: QueueConsumer) => void) {
     this.#clock = clock
     this.#timeoutMs = timeoutMs
     this.#end = end
@@ -51,10 +47,16 @@ export class DeliveryTimeouts {
         this.#timer = this.#clock.after(atMs + timeoutMs - nowMs, () => this.#look())
         return
       }
-      const offsets = [...this.#given].filter(([, given]) => given.consumer === consumer).map(([offset]) => offset)
-      for (const offset of offsets) this.#given.delete(offset)
-      this.#end(consumer, offsets)
+      this.#end(consumer)
     }
+  }
+
+  /** What a consumer holds and is given no more time for. */
+  heldBy(consumer: QueueConsumer): number[] {
+    const offsets: number[] = []
+    for (const [offset, given] of this.#given) if (given.consumer === consumer) offsets.push(offset)
+    for (const offset of offsets) this.#given.delete(offset)
+    return offsets
   }
 
   close(): void {

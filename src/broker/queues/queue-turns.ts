@@ -5,9 +5,12 @@
 
 import type { Clock } from '../../base/world.ts'
 
-export interface TurnTask {
+export interface FlushTask {
   /** Appends what was published since the last time. */
   flush(): void
+}
+
+export interface PumpTask {
   /** Delivers at most so many messages. True: there may be more. */
   pump(messagesMax: number): boolean
 }
@@ -20,9 +23,9 @@ const messagesPerRound = 64
 export class QueueTurns {
   readonly #clock: Clock
   readonly #beforeAppends: () => void
-  #flushes: TurnTask[] = []
-  #pumps: TurnTask[] = []
-  readonly #isQueued = new Set<TurnTask>()
+  #flushes: FlushTask[] = []
+  #pumps: PumpTask[] = []
+  readonly #isQueued = new Set<PumpTask>()
   #isScheduled = false
 
   /** `beforeAppends` is called in each turn that appends anything, first. */
@@ -32,12 +35,12 @@ export class QueueTurns {
   }
 
   /** Once a turn and task; the caller knows whether it asked already. */
-  flushLater(task: TurnTask): void {
+  flushLater(task: FlushTask): void {
     this.#flushes.push(task)
     this.#schedule()
   }
 
-  pumpLater(task: TurnTask): void {
+  pumpLater(task: PumpTask): void {
     if (this.#isQueued.has(task)) return
     this.#isQueued.add(task)
     this.#pumps.push(task)

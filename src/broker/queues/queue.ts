@@ -1,36 +1,33 @@
-// One queue at run time: what is published to it, who consumes it, and what became of each message.
-// Promises: messages are stored in the order of add(); a receipt is settled after the commit of what it stands for; a
-// message leaves with a reason: acknowledged, rejected, expired, pushed out.
-// Does not know: routing, channels, delivery tags; how messages are stored (queue-log.ts), found and read (dispatch.ts).
+// One queue at run time: its lanes, what is published to them and who consumes what they hold.
+// Promises: messages of one key are stored in the order of add(), and first given out in that order; a receipt is settled
+// after the commit of what it stands for; a lane that cannot be read holds up none of the others.
+// Does not know: routing, channels, delivery tags; how a lane stores messages, reads them and lets them go (lane.ts).
 
 import { assert } from '../../base/assert.ts'
 import { AppendFailure, type AppendEntry } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
-import { refuse, type Refusal } from '../errors.ts'
+import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
-import { Consumers, Dispatch } from './dispatch.ts'
+import { Consumers } from './consumers.ts'
 import type { QueuePolicy } from './facts.ts'
-import type {
-  ClosedReason,
-  DeadLettering,
-  LedgerClosing,
-  NewMessage,
-  QueueConsumer,
-  QueuePart,
-  StoredMessage,
-} from './parts.ts'
-import { goneRefusal, QueueLog, type QueueTools } from './queue-log.ts'
-import { QueueRules } from './queue-rules.ts'
+import { Lane, type LaneHost } from './lane.ts'
+import { LaneTurns } from './lane-turns.ts'
+import { Limits } from './limits.ts'
+import type { DeadLettering, LaneSource, NewMessage, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import { goneRefusal, type PlacedAt, type QueueTools } from './queue-log.ts'
+import type { QueueRules } from './queue-rules.ts'
+import type { PumpTask } from './queue-turns.ts'
+import { PartitionChoice } from './partition-choice.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
 import type { SharedBatch } from './shared-batch.ts'
 
 /** What a queue is made with. */
 export interface QueueRooms extends QueueTools {
   readonly partitions: Partitions
-  /** The topic whose logs the queue is over: its own, but for a further ledger. */
-  sourceOf(topic: Topic): Topic
   policyOf(topic: Topic): QueuePolicy
+  /** By partition. Asked again when the queue's topic changes, or lanesChanged() is called. */
+  lanesOf(topic: Topic): readonly LaneSource[]
   deadLettering(): DeadLettering
   /** Behind each consume(), cancel() and take(): auto-delete and x-expires look at `consumers`. */
   used(queue: QueuePart): void
@@ -39,57 +36,144 @@ export interface QueueRooms extends QueueTools {
 /** Messages given to consumers at a time before one who asks is answered. */
 const takenAheadMax = 256
 
-export class Queue implements QueuePart {
-  topic: Topic
+export class Queue implements QueuePart, PumpTask {
   policy: QueuePolicy
   isDeleted = false
+  /** What lanes ask of their queue. */
+  readonly #host: LaneHost
   readonly #rooms: QueueRooms
-  readonly #log: QueueLog
+  readonly #levels: number
   readonly #consumers = new Consumers()
+  readonly #limits: Limits
+  readonly #choice: PartitionChoice
+  readonly #turns = new LaneTurns()
+  #topic: Topic
+  #lanes: readonly Lane[] = []
+  /** The rules of lanes that are open. */
+  #open: readonly QueueRules[] = []
+  /** Lanes to look at when nobody takes any more; a second list to put those in that come meanwhile. */
+  #toLookAt: Lane[] = []
+  #spare: Lane[] = []
+  /** The lane that is asked first for one message. */
+  #getTurn = 0
   /** What look() found of the last message. */
   #level = 0
   #expiryMs: number | undefined
-  /** There once the log is open. */
-  #opened: { readonly dispatch: Dispatch; readonly rules: QueueRules } | undefined
 
   constructor(rooms: QueueRooms, topic: Topic) {
     this.#rooms = rooms
-    this.topic = topic
+    this.#topic = topic
     this.policy = rooms.policyOf(topic)
+    this.#levels = this.policy.priorityMax + 1
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
-    const partition = rooms.partitions.of(rooms.sourceOf(topic), 0)
-    assert(partition !== undefined, 'a queue has a log')
-    const host = { task: this, changed: (isAnew: boolean) => this.#changed(isAnew) }
-    const ledgerNumber = topic.ledger ?? 0
-    const source = (): Topic => rooms.sourceOf(this.topic)
-    this.#log = new QueueLog(rooms, host, source, partition, this.policy.priorityMax + 1, {
-      number: ledgerNumber,
-      isVolatile: topic.isVolatile,
-    })
+    this.#choice = new PartitionChoice(Math.floor(rooms.world.random.fraction() * topic.partitions))
+    this.#limits = new Limits(this, () => this.#open, rooms.world.clock)
+    this.#host = {
+      tools: rooms,
+      queue: this,
+      deadLettering: () => rooms.deadLettering(),
+      woken: (lane) => this.#woken(lane),
+      flushed: () => this.#choice.next(),
+      opened: () => this.#listOpen(),
+      counted: () => this.#limits.enforce(),
+      timedOut: (consumer) => this.#timedOut(consumer),
+    }
+    this.lanesChanged()
+  }
+
+  // --- lanes ---
+
+  get topic(): Topic {
+    return this.#topic
+  }
+
+  /** Its settings, or the number of its partitions, may be others. */
+  set topic(topic: Topic) {
+    if (topic === this.#topic) return
+    this.#topic = topic
+    if (!this.isDeleted) this.lanesChanged()
+  }
+
+  get lanes(): readonly Lane[] {
+    return this.#lanes
+  }
+
+  /** Takes up new lanes, and leaves those that are none any more. */
+  lanesChanged(): void {
+    const before = this.#lanes
+    this.#lanes = this.#rooms.lanesOf(this.#topic).map((source) => this.#laneOf(before, source))
+    for (const lane of before) if (!this.#lanes.includes(lane)) this.#leave(lane)
+    if (this.#consumers.count > 0) this.#openLanes()
+  }
+
+  #laneOf(before: readonly Lane[], source: LaneSource): Lane {
+    for (const lane of before) {
+      const { topic, partition, ledger } = lane.source
+      if (partition !== source.partition || ledger !== source.ledger || topic.id !== source.topic.id) continue
+      lane.source = source
+      return lane
+    }
+    const partition = this.#rooms.partitions.of(source.topic, source.partition)
+    assert(partition !== undefined, 'a lane has a log')
+    return new Lane(this.#host, source, partition, this.#levels)
+  }
+
+  #leave(lane: Lane): void {
+    lane.leave()
+    this.#turns.remove(lane)
+    this.#listOpen()
+  }
+
+  #listOpen(): void {
+    this.#open = this.#lanes.filter((lane) => lane.isOpen).map((lane) => lane.rules)
+  }
+
+  #openLanes(): void {
+    for (const lane of this.#lanes) if (!lane.isOpen) lane.openForGood()
   }
 
   // --- opening and counting ---
 
   async ready(): Promise<Refusal | undefined> {
+    return this.#ready('all')
+  }
+
+  async opened(): Promise<Refusal | undefined> {
+    return this.#ready('any')
+  }
+
+  async #ready(what: 'all' | 'any'): Promise<Refusal | undefined> {
     if (this.isDeleted) return goneRefusal()
     if (this.isReady) return undefined
-    return this.#log.open()
+    let opened = 0
+    let refused: Refusal | undefined
+    for (const outcome of await Promise.all(this.#lanes.map((lane) => lane.ready())))
+      if (outcome === undefined) opened++
+      else refused ??= outcome
+    return what === 'any' && opened > 0 ? undefined : refused
   }
 
   get isReady(): boolean {
-    return this.#log.canAppend
+    for (const lane of this.#lanes) if (!lane.log.canAppend) return false
+    return true
   }
 
   get messages(): number {
-    return this.#log.isOpen ? this.#log.ledger.ready : 0
+    let ready = 0
+    for (const { ledger } of this.#open) ready += ledger.ready
+    return ready
   }
 
   get unacknowledged(): number {
-    return this.#log.isOpen ? this.#log.ledger.acquired - this.delayed : 0
+    let acquired = 0
+    for (const rules of this.#open) acquired += rules.ledger.acquired - rules.delayed
+    return acquired
   }
 
   get delayed(): number {
-    return this.#opened?.rules.delayed ?? 0
+    let delayed = 0
+    for (const rules of this.#open) delayed += rules.delayed
+    return delayed
   }
 
   get consumers(): number {
@@ -102,7 +186,11 @@ export class Queue implements QueuePart {
     if (this.isDeleted) return storedReceipt
     if (!this.accepts(message.bodyBytes)) return this.#refuse(message)
     this.#look(message)
-    return this.#log.add(message, this.#level, this.#expiryMs, shared)
+    return this.#laneFor(message).log.add(message, this.#level, this.#expiryMs, shared)
+  }
+
+  #laneFor({ properties }: NewMessage): Lane {
+    return this.#lanes[this.#choice.of(properties, this.#lanes.length)]
   }
 
   #refuse(message: NewMessage): Receipt {
@@ -121,38 +209,40 @@ export class Queue implements QueuePart {
   }
 
   accepts(bodyBytes: number): boolean {
-    const { policy } = this
-    if (policy.overflow === 'drop-head' || this.#opened === undefined) return true
+    if (this.policy.overflow === 'drop-head' || this.#open.length === 0) return true
     // What consumers wait for is gone from the queue before it could be too long.
-    const pending = this.#consumers.canAnyTake ? 0 : this.#log.pendingMessages
-    return !this.#opened.rules.limits.wouldOverflow(bodyBytes, pending)
+    let pending = 0
+    if (!this.#consumers.canAnyTake) for (const { log } of this.#lanes) pending += log.pendingMessages
+    return !this.#limits.wouldOverflow(bodyBytes, pending)
   }
 
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {
-    this.flush()
-    return this.#log.entriesFor(messages, (message) => {
+    const placeOf = (message: NewMessage): PlacedAt => {
       this.#look(message)
       return { level: this.#level, expiryMs: this.#expiryMs }
-    })
-  }
-
-  closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[] {
-    return [{ ledger: this.#log.ledger, offsets, reason }]
+    }
+    if (this.#lanes.length === 1) return this.#lanes[0].entriesFor(messages, placeOf)
+    const byLane = new Map<Lane, NewMessage[]>()
+    for (const message of messages) {
+      const lane = this.#laneFor(message)
+      const those = byLane.get(lane)
+      if (those === undefined) byLane.set(lane, [message])
+      else those.push(message)
+    }
+    const entries: AppendEntry[] = []
+    for (const [lane, those] of byLane) entries.push(...lane.entriesFor(those, placeOf))
+    return entries
   }
 
   appended(outcome: Promise<void>): void {
-    this.#log.appended(outcome)
+    for (const { log } of this.#lanes) log.appended(outcome)
   }
 
   async settled(): Promise<void> {
-    const receipt = this.#log.lastReceipt
-    if (receipt !== undefined) await new Promise<void>((done) => receipt.whenSettled(done))
-  }
-
-  /** At the end of a turn: appends what it brought, and passes on what leaves. */
-  flush(): void {
-    this.#log.flush()
-    if (!this.isDeleted) this.#opened?.rules.departures.flush()
+    for (const lane of this.#lanes) {
+      const { lastReceipt } = lane.log
+      if (lastReceipt !== undefined) await new Promise<void>((done) => lastReceipt.whenSettled(done))
+    }
   }
 
   // --- giving out ---
@@ -164,6 +254,7 @@ export class Queue implements QueuePart {
     if (isTaken || (consumer.isExclusive && this.policy.singleActiveConsumer))
       return refuse('exclusiveUse', `queue '${this.topic.name}' in vhost '${this.topic.vhost}' in exclusive use`)
     this.#consumers.add(consumer)
+    this.#openLanes()
     this.#rooms.used(this)
     return undefined
   }
@@ -174,62 +265,91 @@ export class Queue implements QueuePart {
     this.#rooms.used(this)
   }
 
+  /** It held a delivery for too long. */
+  #timedOut(consumer: QueueConsumer): void {
+    this.cancel(consumer)
+    consumer.cancelled('consumerTimeout')
+    for (const lane of this.#lanes) lane.giveBackFrom(consumer)
+  }
+
   resume(): void {
     if (!this.isDeleted) this.#rooms.turns.pumpLater(this)
   }
 
-  #changed(isAnew: boolean): void {
-    if (this.isDeleted) return
-    if (this.#log.isOpen) this.#open().rules.extended(isAnew)
+  #woken(lane: Lane): void {
+    if (this.isDeleted || lane.isVoid) return
+    this.#turns.add(lane)
+    this.#lookLater(lane)
     this.resume()
+  }
+
+  #lookLater(lane: Lane): void {
+    if (lane.isToBeLookedAt) return
+    lane.isToBeLookedAt = true
+    this.#toLookAt.push(lane)
   }
 
   pump(messagesMax: number): boolean {
     if (this.isDeleted) return false
-    if (!this.#log.isOpen) {
-      if (this.#consumers.count > 0) void this.#log.open()
-      return false
-    }
-    const { dispatch, rules } = this.#open()
-    if (this.#consumers.count > 0) {
-      if (dispatch.pump(this.#consumers, messagesMax)) return true
-      if (dispatch.isWaiting) return false
-    }
-    rules.idle()
+    if (this.#consumers.count > 0 && this.#turns.pump(this.#consumers, messagesMax)) return true
+    this.#idle()
     return false
   }
 
-  #open(): { readonly dispatch: Dispatch; readonly rules: QueueRules } {
-    if (this.#opened !== undefined) return this.#opened
-    const rooms = this.#rooms
-    const { ledger, reading, log } = this.#log
-    const rules = new QueueRules({
-      world: rooms.world,
-      queue: this,
-      ledger,
-      reading,
-      log,
-      writer: rooms.writer,
-      deadLettering: () => rooms.deadLettering(),
-      flushLater: () => rooms.turns.flushLater(this),
-    })
-    const dispatch = new Dispatch(rooms.world, this, ledger, reading, rules, () => this.resume())
-    return (this.#opened = { dispatch, rules })
+  /** Nobody can take any more now. */
+  #idle(): void {
+    const isAnyoneThere = this.#consumers.count > 0
+    // What a lane reads now may be for somebody who waits for it.
+    if (!isAnyoneThere || !this.#isReading()) this.#limits.enforce()
+    const lanes = this.#toLookAt
+    this.#toLookAt = this.#spare
+    for (const lane of lanes) {
+      lane.isToBeLookedAt = false
+      if (!lane.isOpen || lane.isVoid) continue
+      if (isAnyoneThere && lane.dispatch.isWaiting) this.#lookLater(lane)
+      else lane.rules.idle()
+    }
+    lanes.length = 0
+    this.#spare = lanes
+  }
+
+  #isReading(): boolean {
+    for (const lane of this.#toLookAt)
+      if (lane.isOpen && lane.dispatch.isWaiting && !lane.dispatch.isFailing) return true
+    return false
   }
 
   async take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
     if (this.policy.singleActiveConsumer && this.policy.type === 'quorum') return this.#singleActiveRefusal()
-    const refused = await this.ready()
+    const refused = await this.opened()
     if (refused !== undefined) return refused
     await this.settled()
     if (this.isDeleted) return goneRefusal()
     this.#rooms.used(this)
-    const { dispatch, rules } = this.#open()
     // What was stored a moment ago may have made it too long.
-    rules.limits.enforce()
+    this.#limits.enforce()
     // Consumers that are ready come first: they were told nothing of it yet only because a turn has not ended.
-    while (this.#consumers.canAnyTake && dispatch.pump(this.#consumers, takenAheadMax));
-    return dispatch.take(noAck)
+    while (this.#consumers.canAnyTake && this.#turns.pump(this.#consumers, takenAheadMax));
+    return this.#take(noAck)
+  }
+
+  /** Of the next lane that has one; refused when the only ones that might cannot be read. */
+  async #take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
+    let refused: Refusal | undefined
+    const lanes = this.#lanes
+    const first = this.#getTurn
+    for (let tried = 0; tried < lanes.length; tried++) {
+      const index = (first + tried) % lanes.length
+      const lane = lanes[index]
+      if (!lane.isOpen || lane.isVoid) continue
+      const taken = await lane.dispatch.take(noAck)
+      if (isRefusal(taken)) refused ??= taken
+      else if (taken !== undefined) {
+        this.#getTurn = index + 1
+        return taken
+      }
+    }
+    return refused
   }
 
   #singleActiveRefusal(): Refusal {
@@ -241,41 +361,14 @@ export class Queue implements QueuePart {
     )
   }
 
-  async readEach(
-    offsets: readonly number[],
-    see: (message: StoredMessage) => void,
-    raw = false,
-  ): Promise<Refusal | undefined> {
-    const refused = await this.ready()
-    if (refused !== undefined) return refused
-    const isWhole = await this.#open().dispatch.readEach(offsets, see, raw)
-    return isWhole ? undefined : goneRefusal()
-  }
-
-  // --- what becomes of messages ---
-
-  acknowledge(offset: number): void {
-    if (this.isDeleted) return
-    this.#log.ledger.acknowledge(offset)
-    this.#opened?.rules.settled(offset)
-  }
-
-  giveBack(offset: number, counts: boolean): void {
-    if (this.isDeleted) return
-    this.#open().rules.giveBack(offset, counts)
-    this.resume()
-  }
-
-  reject(offset: number): void {
-    if (!this.isDeleted) this.#open().rules.reject(offset)
-  }
-
   async purge(): Promise<number | Refusal> {
-    const refused = await this.ready()
+    const refused = await this.opened()
     if (refused !== undefined) return refused
     await this.settled()
     if (this.isDeleted) return goneRefusal()
-    const purged = this.#open().rules.purge()
+    let purged = 0
+    for (const rules of this.#open) purged += rules.purge()
+    for (const lane of this.#lanes) this.#woken(lane)
     try {
       await this.#rooms.ledgers.append([])
     } catch (error) {
@@ -291,16 +384,15 @@ export class Queue implements QueuePart {
     const before = this.policy
     this.policy = policy
     this.#consumers.isSingleActive = policy.singleActiveConsumer
-    this.#opened?.rules.policyChanged(before)
+    for (const rules of this.#open) rules.policyChanged(before)
+    for (const lane of this.#lanes) this.#woken(lane)
     this.resume()
   }
 
   drop(reason: CancelReason): void {
     if (this.isDeleted) return
     this.isDeleted = true
-    this.#opened?.dispatch.close()
-    this.#opened?.rules.close()
-    this.#log.drop()
+    for (const lane of this.#lanes) lane.drop()
     for (const consumer of this.#consumers.all()) {
       this.#consumers.remove(consumer)
       consumer.cancelled(reason)
@@ -308,9 +400,10 @@ export class Queue implements QueuePart {
   }
 
   async close(): Promise<void> {
-    this.flush()
-    this.#opened?.dispatch.close()
-    this.#opened?.rules.close()
+    for (const lane of this.#lanes) {
+      lane.flush()
+      lane.close()
+    }
     await this.settled()
   }
 }

@@ -12,7 +12,7 @@ import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
-import type { DeadLettering, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
+import type { DeadLettering, LaneSource, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
 import { Trimming } from './queue-trimming.ts'
 import { StreamQueue } from './queue-stream.ts'
@@ -64,8 +64,8 @@ export class Queues implements QueuesPart {
       trimming: new Trimming(world, (topic, { id }) =>
         host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
       ),
-      sourceOf: (topic) => host.sourceOf(topic),
       policyOf: (topic) => host.policyOf(topic),
+      lanesOf: (topic) => lanesOf(topic, host.sourceOf(topic)),
       deadLettering: () => host.deadLettering(),
       used: (queue) => host.used(queue),
     }
@@ -80,7 +80,7 @@ export class Queues implements QueuesPart {
       queue = type === 'stream' ? new StreamQueue(this.#rooms, topic, true) : new Queue(this.#rooms, topic)
       this.#byId.set(topic.id, queue)
     }
-    // Its settings may have changed.
+    // Its settings may have changed, or it has more partitions.
     queue.topic = topic
     return queue
   }
@@ -109,6 +109,8 @@ export class Queues implements QueuesPart {
   configured(topic: Topic): void {
     if (this.#byId.has(topic.id)) this.find(topic.vhost, topic.name)
     if (this.#streams.has(topic.id)) this.#stream(topic)
+    for (const queue of this.#byId.values())
+      if (queue instanceof Queue && queue.topic.over === topic.id) queue.lanesChanged()
   }
 
   /**
@@ -118,12 +120,15 @@ export class Queues implements QueuesPart {
   async start(topics: Iterable<Topic>): Promise<void> {
     const { ledgers, store, world } = this.#host
     for (const topic of topics) {
-      const log = logId(this.#host.sourceOf(topic).id, 0)
       const { messageTtlMs, type, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
       // What is published over another's limit is published to him.
       const isLimited = topic.over !== undefined && (lengthMax !== undefined || lengthBytesMax !== undefined)
-      const hasSome = isLimited || (messageTtlMs !== undefined && store.bytesOf(log) > 0)
-      if (type === 'stream' || !(hasSome || ledgers.hasExpirations({ log, number: topic.ledger ?? 0 }))) continue
+      const expires = this.#rooms.lanesOf(topic).some((source) => {
+        const log = logId(source.topic.id, source.partition)
+        const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
+        return hasSome || ledgers.hasExpirations({ log, number: source.ledger })
+      })
+      if (type === 'stream' || !(isLimited || expires)) continue
       const refused = await this.find(topic.vhost, topic.name)?.ready()
       if (refused !== undefined) world.trace.warn('queue not opened', { queue: topic.name, why: refused.why })
     }
@@ -178,4 +183,10 @@ export class Queues implements QueuesPart {
     await this.#rooms.trimming.close()
     await Promise.all(Array.from([...this.#byId.values(), ...this.#streams.values()], (queue) => queue.close()))
   }
+}
+
+/** A queue's lanes: all logs of the topic it is over, by its ledgers there. */
+function lanesOf(queue: Topic, over: Topic): readonly LaneSource[] {
+  const { ledger = 0, isVolatile } = queue
+  return Array.from({ length: over.partitions }, (_, partition) => ({ topic: over, partition, ledger, isVolatile }))
 }

@@ -176,7 +176,7 @@ export class Reading {
     window.release()
   }
 
-  /** Fills in everything but queue, offset and redelivered. After seek() found the message, in the same turn. */
+  /** Fills in everything but lane, offset and redelivered. After seek() found the message, in the same turn. */
   fill(offset: number, message: StoredMessage): void {
     const window = this.#current
     assert(window !== undefined, 'a message was sought before it is read')

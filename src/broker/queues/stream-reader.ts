@@ -8,7 +8,7 @@ import type { Log } from '../../log/store.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import { blankMessage } from './message.ts'
 import { withPlace } from './message-place.ts'
-import type { QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type { LanePart, QueueConsumer, StoredMessage } from './parts.ts'
 import { ageMsOf } from './desk/argument-values.ts'
 import type { Reading } from './reading.ts'
 
@@ -92,7 +92,7 @@ export class StreamReader {
 
   constructor(
     consumer: QueueConsumer,
-    queue: QueuePart,
+    lane: LanePart,
     partition: number,
     log: Log,
     reading: Reading,
@@ -106,7 +106,7 @@ export class StreamReader {
     this.#filter = filterOf(consumer.arguments)
     this.#resume = resume
     this.#failed = failed
-    this.#message = blankMessage(queue)
+    this.#message = blankMessage(lane)
   }
 
   begin(start: StreamStart): void {

@@ -4,7 +4,7 @@
 
 import type { FieldTable } from '../../../base/fields.ts'
 import type { CancelReason, Consumer, ConsumeCall } from '../../queue-door.ts'
-import type { QueueConsumer, QueuePart, StoredMessage } from '../parts.ts'
+import type { LanePart, QueueConsumer, QueuePart, StoredMessage } from '../parts.ts'
 
 /** What a consumer asks of its channel. */
 export interface ConsumerChannel {
@@ -16,19 +16,27 @@ export interface ConsumerChannel {
   ended(consumer: ChannelConsumer, reason: CancelReason): void
 }
 
-/** Who holds unsettled deliveries of one queue: a consumer, also after its end, or a channel's gets. */
-export interface Holding {
+/** Unsettled deliveries of one lane: a consumer's, also after its end, or those of a channel's gets. */
+export class Holding {
   /** Its number in the channel, from 1; 0: none any more. */
-  slot: number
-  readonly queue: QueuePart
+  slot = 0
+  readonly lane: LanePart
   /** undefined: gets. */
   readonly consumer: ChannelConsumer | undefined
-  held: number
-  /** The queue took back what it holds: settling that says nothing to anybody any more. */
-  isVoid: boolean
+  held = 0
+
+  constructor(lane: LanePart, consumer: ChannelConsumer | undefined) {
+    this.lane = lane
+    this.consumer = consumer
+  }
+
+  /** Settling what it holds says nothing to anybody any more, but credit comes back. */
+  get isVoid(): boolean {
+    return this.lane.isVoid || this.consumer?.isVoid === true
+  }
 }
 
-export class ChannelConsumer implements QueueConsumer, Consumer, Holding {
+export class ChannelConsumer implements QueueConsumer, Consumer {
   readonly tag: string
   readonly queue: QueuePart
   readonly priority: number
@@ -37,11 +45,15 @@ export class ChannelConsumer implements QueueConsumer, Consumer, Holding {
   readonly arguments: FieldTable
   /** Most unsettled deliveries; 0: no limit of its own. */
   readonly prefetch: number
-  slot = 0
+  /** Unsettled deliveries of all lanes. */
   held = 0
+  /** The queue took back what it holds. */
   isVoid = false
   isEnded = false
-  readonly consumer = this
+  /** Of the lane it was given the last message of. */
+  holding: Holding | undefined
+  /** By partition of the lane. */
+  readonly holdings: (Holding | undefined)[] = []
   readonly #channel: ConsumerChannel
   #isStarted = false
 

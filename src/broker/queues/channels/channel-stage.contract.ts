@@ -12,6 +12,7 @@ import { channelLimits, type ChannelHost, type ChannelIdentity, type ChannelLimi
 import { plainPolicy, type QueuePolicy } from '../facts.ts'
 import type {
   ClosedReason,
+  LanePart,
   LedgerClosing,
   LedgerPart,
   LedgersPart,
@@ -42,12 +43,16 @@ export interface StageEntry {
   readonly messages: readonly StageMessage[]
 }
 
-export class StageQueue implements QueuePart {
+/** Its one lane is itself. */
+export class StageQueue implements QueuePart, LanePart {
   readonly topic: Topic
   policy: QueuePolicy
   isDeleted = false
   isReady = true
   isFull = false
+  readonly queue = this
+  readonly partition = 0
+  readonly lanes: readonly LanePart[] = [this]
   unreadable: 'refused' | 'broken' | undefined
   /** By offset. */
   readonly all = new Map<number, StageMessage>()
@@ -92,6 +97,14 @@ export class StageQueue implements QueuePart {
   async ready(): Promise<Refusal | undefined> {
     this.isReady = true
     return undefined
+  }
+
+  opened(): Promise<Refusal | undefined> {
+    return this.ready()
+  }
+
+  get isVoid(): boolean {
+    return this.isDeleted
   }
 
   add(message: NewMessage): Receipt | Refusal {
@@ -152,7 +165,7 @@ export class StageQueue implements QueuePart {
   stored(offset: number): StoredMessage {
     const { redelivered, exchange, routingKey, properties, body, isDeadLetter } = this.at(offset)
     return {
-      queue: this,
+      lane: this,
       offset,
       redelivered,
       exchange: Buffer.from(exchange),

@@ -15,9 +15,9 @@ import type {
   Publication,
   Published,
 } from '../../queue-door.ts'
-import { ChannelConsumer, type ConsumerChannel, type Holding } from './channel-consumer.ts'
+import { ChannelConsumer, Holding, type ConsumerChannel } from './channel-consumer.ts'
 import type { ChannelHost, ChannelIdentity } from './channel-host.ts'
-import type { NewMessage, QueuePart, StoredMessage } from '../parts.ts'
+import type { LanePart, NewMessage, QueuePart, StoredMessage } from '../parts.ts'
 import { Publishing } from './publishing.ts'
 import { ReplyConsumer, replyQueue, type ReplyChannel } from './reply-to.ts'
 import { Transaction, type Settling } from './transaction.ts'
@@ -36,7 +36,7 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   /** By slot; 0 is nobody's. */
   readonly #holdings: (Holding | undefined)[] = [undefined]
   readonly #freeSlots: number[] = []
-  readonly #gets = new Map<QueuePart, Holding>()
+  readonly #gets = new Map<LanePart, Holding>()
   readonly #consumers = new Map<string, ChannelConsumer>()
   /** Tags of consumers that are being made. */
   readonly #reserved = new Set<string>()
@@ -102,7 +102,6 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     const consumer = new ChannelConsumer(this, queue, call, tag, priority, this.#prefetch)
     const refused = queue.consume(consumer)
     if (refused !== undefined) return refused
-    this.#takeSlot(consumer)
     this.#consumers.set(tag, consumer)
     return consumer
   }
@@ -114,7 +113,7 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     const { queues } = this.#host
     const queue = isStream ? queues.findStream(vhost, name) : queues.find(vhost, name)
     if (queue === undefined || queue.isDeleted) return missing()
-    const refused = this.#identity.mayUse(queue) ?? (await queue.ready())
+    const refused = this.#identity.mayUse(queue) ?? (await queue.opened())
     if (this.#isClosed) return closedRefusal()
     return queue.isDeleted ? missing() : (refused ?? queue)
   }
@@ -151,31 +150,40 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
 
   #forget(consumer: ChannelConsumer): void {
     this.#consumers.delete(consumer.tag)
-    this.#freeWhenDone(consumer)
+    for (const holding of consumer.holdings) if (holding !== undefined) this.#freeWhenDone(holding)
   }
 
   // --- slots of those who hold deliveries ---
 
-  #takeSlot(holding: Holding): void {
+  #newHolding(lane: LanePart, consumer: ChannelConsumer | undefined): Holding {
+    const holding = new Holding(lane, consumer)
     holding.slot = this.#freeSlots.pop() ?? this.#holdings.length
     this.#holdings[holding.slot] = holding
+    return holding
   }
 
+  /** A consumer keeps the slots of its lanes as long as it is given messages of them. */
   #freeWhenDone(holding: Holding): void {
-    if (holding.held > 0 || holding.consumer?.isEnded === false) return
-    if (holding.consumer === undefined) this.#gets.delete(holding.queue)
+    const { lane, consumer } = holding
+    if (holding.held > 0 || (consumer?.isEnded === false && consumer.holdings[lane.partition] === holding)) return
+    if (consumer === undefined) this.#gets.delete(lane)
     this.#holdings[holding.slot] = undefined
     this.#freeSlots.push(holding.slot)
     holding.slot = 0
   }
 
-  #getsOf(queue: QueuePart): Holding {
-    let holding = this.#gets.get(queue)
-    if (holding === undefined) {
-      holding = { slot: 0, queue, consumer: undefined, held: 0, isVoid: false }
-      this.#gets.set(queue, holding)
-      this.#takeSlot(holding)
-    }
+  #holdingOf(consumer: ChannelConsumer, lane: LanePart): Holding {
+    const before = consumer.holdings[lane.partition]
+    if (before?.lane === lane) return (consumer.holding = before)
+    // The queue goes on with another ledger: of the one before nothing is given out any more.
+    consumer.holding = consumer.holdings[lane.partition] = this.#newHolding(lane, consumer)
+    if (before !== undefined) this.#freeWhenDone(before)
+    return consumer.holding
+  }
+
+  #getsOf(lane: LanePart): Holding {
+    let holding = this.#gets.get(lane)
+    if (holding === undefined) this.#gets.set(lane, (holding = this.#newHolding(lane, undefined)))
     return holding
   }
 
@@ -194,7 +202,10 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     const delivery = this.#delivery
     if (consumer.noAck) delivery.tag = this.#unsettled.skip()
     else {
-      delivery.tag = this.#unsettled.add(consumer.slot, message.offset)
+      let { holding } = consumer
+      if (holding === undefined || holding.lane !== message.lane) holding = this.#holdingOf(consumer, message.lane)
+      delivery.tag = this.#unsettled.add(holding.slot, message.offset)
+      holding.held++
       consumer.held++
       this.#held++
     }
@@ -229,16 +240,16 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     const message = this.#isClosed ? closedRefusal() : await queue.take(noAck)
     if (message === undefined || isRefusal(message)) return message
     if (this.#isClosed) {
-      if (!noAck) queue.giveBack(message.offset, true)
+      if (!noAck) message.lane.giveBack(message.offset, true)
       return closedRefusal()
     }
     const { redelivered, exchange, routingKey, properties, body } = message
-    const tag = noAck ? this.#unsettled.skip() : this.#hold(queue, message.offset)
+    const tag = noAck ? this.#unsettled.skip() : this.#hold(message.lane, message.offset)
     return { tag, redelivered, exchange, routingKey, properties, body, messages: queue.messages }
   }
 
-  #hold(queue: QueuePart, offset: number): number {
-    const holding = this.#getsOf(queue)
+  #hold(lane: LanePart, offset: number): number {
+    const holding = this.#getsOf(lane)
     holding.held++
     this.#held++
     return this.#unsettled.add(holding.slot, offset)
@@ -267,20 +278,20 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
   /** One delivery, told by `unsettled`. */
   settled(slot: number, offset: number): void {
     const holding = this.#holdings[slot] as Holding
-    const { queue } = holding
-    if (!queue.isDeleted && !holding.isVoid) {
+    const { lane } = holding
+    if (!holding.isVoid) {
       switch (this.#settling) {
         case 'acknowledge':
-          queue.acknowledge(offset)
+          lane.acknowledge(offset)
           break
         case 'giveBack':
-          queue.giveBack(offset, false)
+          lane.giveBack(offset, false)
           break
         case 'giveBackCounting':
-          queue.giveBack(offset, true)
+          lane.giveBack(offset, true)
           break
         case 'reject':
-          queue.reject(offset)
+          lane.reject(offset)
       }
     }
     this.#release(holding)
@@ -291,7 +302,8 @@ class OpenChannel implements Channel, ConsumerChannel, ReplyChannel, SettledBy {
     const { consumer } = holding
     const held = this.#held--
     if (held === this.#prefetchTogether || held === this.#host.limits.unsettledMax) this.#resumeAll()
-    if (holding.held-- === consumer?.prefetch && !consumer.isEnded) consumer.queue.resume()
+    holding.held--
+    if (consumer !== undefined && consumer.held-- === consumer.prefetch && !consumer.isEnded) consumer.queue.resume()
     if (holding.held === 0) this.#freeWhenDone(holding)
   }
 

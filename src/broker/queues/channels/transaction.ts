@@ -9,7 +9,7 @@ import { isDeadLettered } from '../facts.ts'
 import type { Publication, Published } from '../../queue-door.ts'
 import type { Holding } from './channel-consumer.ts'
 import type { ChannelHost } from './channel-host.ts'
-import type { Destinations, LedgerClosing, NewMessage, QueuePart } from '../parts.ts'
+import type { Destinations, LanePart, LedgerClosing, NewMessage, QueuePart } from '../parts.ts'
 import type { Publishing } from './publishing.ts'
 import { BatchReceipt } from '../receipt.ts'
 import type { SettledBy } from './unsettled.ts'
@@ -140,22 +140,20 @@ export class Transaction implements SettledBy {
     const entries: AppendEntry[] = []
     for (const [queue, messages] of byQueue) entries.push(...queue.entriesFor(messages))
     const closings: LedgerClosing[] = []
-    const closing = new Set<QueuePart>()
     for (const settling of ['acknowledge', 'reject'] as const) {
-      const offsetsOf = new Map<QueuePart, number[]>()
+      const offsetsOf = new Map<LanePart, number[]>()
       for (const kept of this.#settlements) {
         const holding = this.#channel.holdingOf(kept.slot)
         if (kept.settling === settling && closesWithCommit(kept, holding))
-          listIn(offsetsOf, holding.queue).push(kept.offset)
+          listIn(offsetsOf, holding.lane).push(kept.offset)
       }
-      for (const [queue, offsets] of offsetsOf) {
+      for (const [lane, offsets] of offsetsOf) {
         offsets.sort((a, b) => a - b)
-        closings.push(...queue.closings(offsets, settling === 'acknowledge' ? 'acked' : 'rejected'))
-        closing.add(queue)
+        closings.push(...lane.closings(offsets, settling === 'acknowledge' ? 'acked' : 'rejected'))
       }
     }
     const outcome = this.#host.ledgers.appendClosing(entries, closings)
-    for (const queue of new Set([...byQueue.keys(), ...closing])) queue.appended(outcome)
+    for (const queue of byQueue.keys()) queue.appended(outcome)
     return outcome
   }
 
@@ -174,8 +172,8 @@ export class Transaction implements SettledBy {
     if (!this.#isClosed) this.rollback()
     else {
       for (const { slot, offset } of this.#settlements) {
-        const { queue, isVoid } = this.#channel.holdingOf(slot)
-        if (!queue.isDeleted && !isVoid) queue.giveBack(offset, true)
+        const { lane, isVoid } = this.#channel.holdingOf(slot)
+        if (!isVoid) lane.giveBack(offset, true)
       }
       this.#begin()
     }
@@ -208,23 +206,23 @@ export class Transaction implements SettledBy {
 }
 
 /** Acks and drops close with the append; what comes back or becomes a dead letter does so once it is committed. */
-function closesWithCommit({ settling }: KeptSettlement, { queue, isVoid }: Holding): boolean {
-  if (queue.isDeleted || isVoid) return false
-  return settling === 'acknowledge' || (settling === 'reject' && !isDeadLettered(queue.policy))
+function closesWithCommit({ settling }: KeptSettlement, { lane, isVoid }: Holding): boolean {
+  if (isVoid) return false
+  return settling === 'acknowledge' || (settling === 'reject' && !isDeadLettered(lane.queue.policy))
 }
 
 /** After the commit. What closed with it is told too: the queue keeps count of what it handed out. */
 function settleNow(kept: KeptSettlement, holding: Holding): void {
-  const { queue, isVoid } = holding
-  if (queue.isDeleted || isVoid) return
-  if (closesWithCommit(kept, holding)) queue.acknowledge(kept.offset)
-  else if (kept.settling === 'reject') queue.reject(kept.offset)
-  else queue.giveBack(kept.offset, kept.settling === 'giveBackCounting')
+  const { lane, isVoid } = holding
+  if (isVoid) return
+  if (closesWithCommit(kept, holding)) lane.acknowledge(kept.offset)
+  else if (kept.settling === 'reject') lane.reject(kept.offset)
+  else lane.giveBack(kept.offset, kept.settling === 'giveBackCounting')
 }
 
-function listIn<Item>(lists: Map<QueuePart, Item[]>, queue: QueuePart): Item[] {
-  let list = lists.get(queue)
-  if (list === undefined) lists.set(queue, (list = []))
+function listIn<Key, Item>(lists: Map<Key, Item[]>, key: Key): Item[] {
+  let list = lists.get(key)
+  if (list === undefined) lists.set(key, (list = []))
   return list
 }
 

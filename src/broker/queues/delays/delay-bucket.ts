@@ -12,7 +12,15 @@ import type { Partition } from '../../streams/partition.ts'
 import { delayOfWaiting, waitingProperties } from './delay-header.ts'
 import { DelayIndex } from './delay-index.ts'
 import { plainPolicy } from '../facts.ts'
-import type { ClosedReason, Destinations, LedgerClosing, NewMessage, QueuePart, StoredMessage } from '../parts.ts'
+import type {
+  ClosedReason,
+  Destinations,
+  LanePart,
+  LedgerClosing,
+  NewMessage,
+  QueuePart,
+  StoredMessage,
+} from '../parts.ts'
 import { QueueLog, type QueueTools } from '../queue-log.ts'
 import { storedReceipt } from '../receipt.ts'
 
@@ -31,12 +39,16 @@ const indexedPerTurn = 512
 
 const nothing = Buffer.alloc(0)
 
-export class DelayBucket implements QueuePart {
+/** Its one lane is itself: nobody is given messages of it but those who move them. */
+export class DelayBucket implements QueuePart, LanePart {
   readonly facts: BucketFacts
   readonly topic: Topic
   readonly policy = plainPolicy
   readonly unacknowledged = 0
   readonly delayed = 0
+  readonly partition = 0
+  readonly queue = this
+  readonly lanes: readonly LanePart[] = [this]
   readonly consumers = 0
   /** What a route to it answers. */
   readonly destinations: Destinations
@@ -65,7 +77,7 @@ export class DelayBucket implements QueuePart {
     const host = { task: this, changed: () => this.#extended() }
     this.#log = new QueueLog(tools, host, () => topic, partition, 1)
     const empty = { exchange: nothing, routingKey: nothing, properties: nothing, body: nothing }
-    this.#message = { queue: this, offset: 0, redelivered: false, isDeadLetter: false, ...empty }
+    this.#message = { lane: this, offset: 0, redelivered: false, isDeadLetter: false, ...empty }
   }
 
   // --- storing ---
@@ -76,6 +88,14 @@ export class DelayBucket implements QueuePart {
 
   async ready(): Promise<Refusal | undefined> {
     return this.isReady ? undefined : this.#log.open()
+  }
+
+  opened(): Promise<Refusal | undefined> {
+    return this.ready()
+  }
+
+  get isVoid(): boolean {
+    return this.isDeleted
   }
 
   get messages(): number {
@@ -270,10 +290,6 @@ export class DelayBucket implements QueuePart {
   cancel(): void {}
 
   resume(): void {}
-
-  pump(): boolean {
-    return false
-  }
 
   acknowledge(): void {}
 

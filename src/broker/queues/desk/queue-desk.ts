@@ -234,7 +234,7 @@ export class QueueDesk {
     await queue.settled()
     // Who hears of the queue after he acknowledged may rely on that being on disk.
     await this.#host.ledgersSettled()
-    const refused = await queue.ready()
+    const refused = await queue.opened()
     if (queue.isDeleted) return missingQueue(topic.vhost, topic.name)
     return refused ?? queue
   }
