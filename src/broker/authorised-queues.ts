@@ -83,7 +83,7 @@ export function authorisedQueues(rooms: QueueRooms, identity: SessionIdentity, j
       const call = desk.named(given)
       if ('refused' in call) return call
       const denied = judge('configure', 'queue', call.name)
-      return denied ?? desk.declare(vhost, owner, call, () => judgeDeadLetters(call, judge))
+      return denied ?? desk.declare(vhost, owner, call, () => judgeSource(call, judge) ?? judgeDeadLetters(call, judge))
     },
     checkQueue: async (name) =>
       anyOf((operation, one) => judge(operation, 'queue', one), name) ?? (await desk.check(vhost, owner, name)),
@@ -118,6 +118,12 @@ const isBound = (bindings: readonly BindCall[], call: BindCall): boolean =>
 /** A passive declare needs any permission. */
 function anyOf(judge: (operation: Operation, name: string) => Refusal | undefined, name: string): Refusal | undefined {
   return judge('read', name) && judge('write', name) && judge('configure', name)
+}
+
+/** Who has a ledger over another's log reads it. */
+function judgeSource(call: { readonly arguments: FieldTable }, judge: JudgeQueues): Refusal | undefined {
+  const source = fieldText(findField(call.arguments, 'x-log'))
+  return source === undefined ? undefined : judge('read', 'queue', source)
 }
 
 /** Dead letters leave the queue and enter an exchange: both must be the client's to use. */

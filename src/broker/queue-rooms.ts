@@ -26,7 +26,7 @@ import { Topology } from './queues/exchanges/topology.ts'
 import type { TopicPolicy } from './settings/topic-policy.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { RoomLeft } from './streams/room-left.ts'
-import type { Topics } from './streams/topics.ts'
+import type { NewFurtherQueue, Topics } from './streams/topics.ts'
 
 /** What of queues is kept in the machine log: there before it is replayed. */
 export interface QueueMachines {
@@ -36,7 +36,11 @@ export interface QueueMachines {
 }
 
 export function queueMachines(world: World, catalog: Catalog): QueueMachines {
-  const queue = (vhost: string, name: string) => catalog.named(vhost, name)?.queue
+  // What has no log of its own is nowhere to send anything.
+  const queue = (vhost: string, name: string) => {
+    const topic = catalog.named(vhost, name)
+    return topic?.over === undefined ? topic?.queue : undefined
+  }
   return {
     ledgers: new Ledgers(world),
     topology: new Topology({
@@ -101,6 +105,7 @@ export class QueueHouse {
       topics: {
         createQueue: (wanted) => host.topics.createQueue(wanted),
         startQueue: (topic, queue, starts) => host.topics.setQueue(topic, queue, () => [startsOf(ledgers, starts)]),
+        createFurther: (wanted, starts) => makeFurther(host, wanted, starts),
         endQueue: (topic) => host.topics.setQueue(topic, undefined),
         delete: (topic) => host.topics.delete(topic, true),
       },
@@ -217,6 +222,25 @@ const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[]): Decision => 
   machine: ledgers,
   records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number: 0 }, start)),
 })
+
+/** A queue over another's logs, with its ledgers from the first moment on. */
+async function makeFurther(
+  { topics, ledgers }: QueueHouseHost,
+  wanted: NewFurtherQueue,
+  starts: readonly QueueStart[],
+): Promise<Topic | Refusal> {
+  const made = await topics.createFurther(wanted, ({ ledger: number = 0 }) => [
+    { machine: ledgers, records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number }, start)) },
+  ])
+  if (isRefusal(made)) return made
+  for (const { log, start } of starts) {
+    const id = { log, number: made.ledger ?? 0 }
+    // Of what is only in memory nothing else knows where it begins.
+    if (made.isVolatile) ledgers.open(id, start, 1, true)
+    else ledgers.started(id)
+  }
+  return made
+}
 
 /** What goes with a deleted queue, in the same append. */
 export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic, source: Topic): readonly Decision[] {

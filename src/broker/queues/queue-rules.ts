@@ -11,6 +11,7 @@ import type { DeliveryRules } from './dispatch.ts'
 import type { QueuePolicy } from './facts.ts'
 import { LaneBytes, type CountedLane } from './lane-bytes.ts'
 import type { LimitedLane } from './limits.ts'
+import { filterOf, type MessageFilter } from './message-filter.ts'
 import { blankMessage, type MessageWriter } from './message.ts'
 import type { DeadLettering, LanePart, LedgerPart, QueueConsumer, StoredMessage } from './parts.ts'
 import { Departures } from './queue-departures.ts'
@@ -54,6 +55,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   readonly #counted: () => void
   readonly #woken: () => void
   readonly #expiry: Expiry
+  readonly #filter: MessageFilter | undefined
   readonly #timeouts: DeliveryTimeouts
   readonly #retries: Retries
   /** Where consumers are told: how often what came back was handed out before. */
@@ -79,6 +81,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
     )
     this.bytes = new LaneBytes(this)
     this.#expiry = new Expiry(this)
+    this.#filter = filterOf(lane.queue.topic.queue?.arguments ?? [])
     this.#timeouts = new DeliveryTimeouts(
       world.clock,
       () => lane.queue.policy.consumerTimeoutMs,
@@ -103,9 +106,19 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   drops(offset: number, isGot: boolean): boolean {
+    if (this.#filter !== undefined && !this.#takes(this.#filter, offset)) {
+      this.#pushedOut(offset)
+      this.ledger.close(offset, 'filtered')
+      return true
+    }
     if (!this.#expiry.isDue(offset, isGot)) return false
     this.expire(offset)
     return true
+  }
+
+  #takes(filter: MessageFilter, offset: number): boolean {
+    this.reading.fill(offset, this.scratch)
+    return filter.takes(this.scratch)
   }
 
   taken(message: StoredMessage, consumer: QueueConsumer | undefined, isKept: boolean): void {

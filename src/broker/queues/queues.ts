@@ -7,7 +7,7 @@ import { MiB } from '../../base/limits.ts'
 import type { World } from '../../base/world.ts'
 import { logId, type Store, type TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
-import { isRefusal } from '../errors.ts'
+import { isRefusal, type Refusal } from '../errors.ts'
 import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
@@ -118,20 +118,26 @@ export class Queues implements QueuesPart {
    * may have somewhere to go.
    */
   async start(topics: Iterable<Topic>): Promise<void> {
-    const { ledgers, store, world } = this.#host
     for (const topic of topics) {
-      const { messageTtlMs, type, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
-      // What is published over another's limit is published to him.
-      const isLimited = topic.over !== undefined && (lengthMax !== undefined || lengthBytesMax !== undefined)
-      const expires = this.#rooms.lanesOf(topic).some((source) => {
-        const log = logId(source.topic.id, source.partition)
-        const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
-        return hasSome || ledgers.hasExpirations({ log, number: source.ledger })
-      })
-      if (type === 'stream' || !(isLimited || expires)) continue
-      const refused = await this.find(topic.vhost, topic.name)?.ready()
-      if (refused !== undefined) world.trace.warn('queue not opened', { queue: topic.name, why: refused.why })
+      const refused = await this.wake(topic)
+      if (refused !== undefined)
+        this.#host.world.trace.warn('queue not opened', { queue: topic.name, why: refused.why })
     }
+  }
+
+  async wake(topic: Topic): Promise<Refusal | undefined> {
+    const { ledgers, store } = this.#host
+    const { messageTtlMs, type, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
+    if (type === 'stream') return undefined
+    // Nothing is published to a further ledger, so nothing would open it when it has to let go of something.
+    const isBounded = topic.over !== undefined && (lengthMax ?? lengthBytesMax ?? messageTtlMs) !== undefined
+    const expires = this.#rooms.lanesOf(topic).some((source) => {
+      const log = logId(source.topic.id, source.partition)
+      const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
+      return hasSome || ledgers.hasExpirations({ log, number: source.ledger })
+    })
+    if (!isBounded && !expires) return undefined
+    return this.find(topic.vhost, topic.name)?.ready()
   }
 
   /** As find(), but only when it was asked for before. */

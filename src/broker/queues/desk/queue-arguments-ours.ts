@@ -5,9 +5,10 @@
 
 import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
+import { headersFault } from '../exchanges/routing-headers.ts'
 import type { QueueType } from '../facts.ts'
 import { ownRetryArguments } from './queue-arguments-retry.ts'
-import { ageMsOf, flag, notNegative, positive, type Judge } from './argument-values.ts'
+import { ageMsOf, flag, notNegative, positive, text, wrongType, type Judge } from './argument-values.ts'
 
 export interface OwnArgument {
   readonly name: string
@@ -45,9 +46,26 @@ const age: Judge = (field, args) => {
     : undefined
 }
 
+/** The name of the topic whose log it is. */
+const log: Judge = (field, args) =>
+  text(field, args) ?? (fieldValueText(field) === '' ? '"expected the name of a topic or queue"' : undefined)
+
+/** Nobody else's log is filtered: what is published to a queue is for it. */
+const noFilter = (args: FieldTable): string | undefined =>
+  findField(args, 'x-log') === undefined ? '"only a queue with x-log has a filter"' : undefined
+const filterKey: Judge = (field, args) => text(field, args) ?? noFilter(args)
+const filterHeaders: Judge = (field, args) => {
+  if (field.type !== 'table') return wrongType(field)
+  const fault = headersFault(field.value)
+  return noFilter(args) ?? (fault === undefined ? undefined : `"${fault}"`)
+}
+
 /** In the order they are judged, after RabbitMQ's. */
 export const ownArguments: readonly OwnArgument[] = [
   { name: 'x-partitions', types: all, judge: partitions },
+  { name: 'x-log', types: withLedger, judge: log },
+  { name: 'x-filter-key', types: withLedger, judge: filterKey },
+  { name: 'x-filter-headers', types: withLedger, judge: filterHeaders },
   { name: 'x-start', types: withLedger, judge: start },
   { name: 'x-retention', types: withLedger, judge: age },
   { name: 'x-hold', types: withLedger, judge: flag },

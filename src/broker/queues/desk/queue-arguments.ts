@@ -10,6 +10,7 @@ import {
   fieldTypeName,
   fieldValueText,
   findField,
+  sameField,
 } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
 import { refuse, type Refusal } from '../../errors.ts'
@@ -239,6 +240,7 @@ function isSame(one: Field, other: Field): boolean {
   const [number, same] = [fieldNumber(one), fieldNumber(other)]
   if (number !== undefined || same !== undefined) return number === same
   if (isFraction(one) && isFraction(other)) return one.value === other.value
+  if (one.type === 'table') return sameField(one, other)
   return one.type === other.type && fieldValueText(one) === fieldValueText(other)
 }
 

@@ -9,11 +9,12 @@ import type { Catalog, Topic } from '../../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../../queue-door.ts'
 import type { Partitions } from '../../streams/partitions.ts'
-import type { NewQueue } from '../../streams/topics.ts'
+import type { NewFurtherQueue, NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
 import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
 import { queuePartitionsMax } from './queue-arguments-ours.ts'
+import { judgeFurther, plannedFurther, sourceNameOf } from './further-queues.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
 import { findStarts, type QueueStart } from './queue-starts.ts'
@@ -24,6 +25,8 @@ export interface QueueTopics {
   createQueue(wanted: NewQueue): Promise<Topic | Refusal>
   /** A topic becomes a queue too, and its ledgers begin. */
   startQueue(topic: Topic, queue: QueueFacts, starts: readonly QueueStart[]): Promise<Topic | Refusal>
+  /** A queue over the logs of another topic. */
+  createFurther(wanted: NewFurtherQueue, starts: readonly QueueStart[]): Promise<Topic | Refusal>
   /** The topic stays. */
   endQueue(topic: Topic): Promise<Topic | Refusal>
   /** undefined: deleted. */
@@ -33,12 +36,14 @@ export interface QueueTopics {
 export interface QueueDeskHost {
   readonly world: World
   readonly store: Pick<Store, 'bytesOf'>
-  readonly catalog: Pick<Catalog, 'find' | 'byId' | 'queues' | 'all'>
+  readonly catalog: Pick<Catalog, 'find' | 'byId' | 'queues' | 'all' | 'further' | 'sourceOf'>
   readonly topics: QueueTopics
   readonly partitions: Pick<Partitions, 'of'>
   readonly queues: QueuesPart & {
     seen(topic: Topic): QueuePart | undefined
     drop(topic: Topic, reason?: CancelReason): void
+    /** Opens the queue if it has something to do though nobody asks for it. */
+    wake(topic: Topic): Promise<Refusal | undefined>
   }
   readonly replies: { isLive(vhost: string, address: string): boolean }
   policyOf(topic: Topic): QueuePolicy
@@ -122,6 +127,7 @@ export class QueueDesk {
   ): Promise<QueueCount | Refusal> {
     const queue = resourceName('queue', vhost, call.name)
     if (over !== undefined && call.exclusive) return locked(queue)
+    if (sourceNameOf(call.arguments) !== undefined) return this.#makeFurther(vhost, owner, call, over, mayMake)
     if (over !== undefined && over.partitions > queuePartitionsMax)
       return refuse(
         'inequivalentDeclaration',
@@ -140,6 +146,37 @@ export class QueueDesk {
     if (over !== undefined) return this.#declareAgain(owner, call, topic, topic.queue)
     if (call.exclusive) await this.#own(topic, owner)
     return { name: topic.name, messages: 0, consumers: 0 }
+  }
+
+  /** A queue with a ledger of its own over another's logs. */
+  async #makeFurther(
+    vhost: string,
+    owner: Owner,
+    call: DeclareQueueCall,
+    there: Topic | undefined,
+    mayMake: () => Refusal | undefined,
+  ): Promise<QueueCount | Refusal> {
+    const queue = resourceName('queue', vhost, call.name)
+    const wrong = judgeArguments(queue, call.arguments) ?? judgeProperties(queue, call)
+    if (wrong !== undefined) return wrong
+    const name = sourceNameOf(call.arguments) ?? ''
+    if (there !== undefined)
+      return refuse(
+        'inequivalentDeclaration',
+        `inequivalent arg 'x-log' for ${queue}: received the value '${name}' of type 'longstr' but current is none`,
+      )
+    const { catalog, partitions, topics, world } = this.#host
+    const source = catalog.find(vhost, { name })
+    const refused = mayMake() ?? judgeFurther(vhost, call, source)
+    if (refused !== undefined || source === undefined) return refused ?? missingQueue(vhost, name)
+    const starts = await findStarts(partitions, source, call.arguments, world.clock)
+    const topic = isRefusal(starts) ? starts : await topics.createFurther(plannedFurther(call, source), starts)
+    if (isRefusal(topic)) return topic.refused === 'unknownTopic' ? missingQueue(vhost, name) : topic
+    this.#lease(topic)
+    if (call.exclusive) await this.#own(topic, owner)
+    // What bounds it is at work from now on, though nobody asks for it.
+    const opened = await this.#host.queues.wake(topic)
+    return opened ?? this.#count(topic)
   }
 
   async #startOver(topic: Topic, call: DeclareQueueCall): Promise<Topic | Refusal> {
@@ -218,7 +255,7 @@ export class QueueDesk {
 
   /** Nobody asked for it since the start, and its log is empty: opening thousands of those would cost for nothing. */
   #isUntouched(topic: Topic): boolean {
-    return this.#host.queues.seen(topic) === undefined && this.#bytesOf(topic) === 0
+    return this.#host.queues.seen(topic) === undefined && this.#bytesOf(this.#host.catalog.sourceOf(topic)) === 0
   }
 
   #bytesOf(topic: Topic): number {
@@ -270,6 +307,8 @@ export class QueueDesk {
     const now = this.#host.catalog.byId(topic.id)
     if (now?.queue === undefined) return undefined
     if (now.origin === 'amqp') {
+      if (this.#host.catalog.further(now.id).length > 0)
+        return refuse('queueInUse', `${resourceName('queue', now.vhost, now.name)} in use`)
       const refused = await this.#host.topics.delete(now)
       return refused?.refused === 'unknownTopic' ? undefined : refused
     }
