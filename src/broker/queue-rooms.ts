@@ -146,7 +146,8 @@ export class QueueHouse {
     if (!this.#host.createsTopics())
       return refuse('unknownTopic', `There is no topic ${name}, and auto.create.topics.enable is off.`)
     const made = await this.#host.topics.findOrCreate(vhost, name)
-    return isRefusal(made) ? made : true
+    if (isRefusal(made)) return made
+    return made.over === undefined ? true : refuse('unknownTopic', `${name} is a ledger over another topic's log.`)
   }
 
   /** Queues as those see them who publish: with what waits for its time. */

@@ -87,7 +87,8 @@ export class Queues implements QueuesPart {
 
   findLog(vhost: string, name: string): QueuePart | undefined {
     const topic = this.#host.topic(vhost, name)
-    if (topic === undefined) return undefined
+    // A further ledger is nowhere to send anything.
+    if (topic === undefined || topic.over !== undefined) return undefined
     return topic.queue === undefined ? this.#stream(topic) : this.find(vhost, name)
   }
 
