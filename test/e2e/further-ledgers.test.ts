@@ -114,7 +114,11 @@ describe.each(stores)('on %s', (kind) => {
     await make.assertQueue('base')
     await make.assertQueue('base.second', { arguments: { 'x-log': 'base', 'x-expires': 60_000 } })
     const refusals: [string, Record<string, unknown>, string][] = [
-      ['one', { 'x-log': 'nothing' }, "404 (NOT-FOUND) with message \"NOT_FOUND - no topic or queue 'nothing' in vhost '/'\""],
+      [
+        'one',
+        { 'x-log': 'nothing' },
+        "404 (NOT-FOUND) with message \"NOT_FOUND - no topic or queue 'nothing' in vhost '/'\"",
+      ],
       ['one', { 'x-log': 'base' }, 'x-expires or x-max-length is needed'],
       ['one', { 'x-log': 'base.second', 'x-expires': 9000 }, "is a ledger over another's log itself"],
       ['one', { 'x-log': 'base', 'x-expires': 9000, 'x-max-priority': 3 }, "invalid arg 'x-max-priority'"],
