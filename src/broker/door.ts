@@ -324,7 +324,7 @@ export interface LagView {
 export interface LagBacklog {
   /** A group's: offsets between its place and the end, of which a few may hold no record. A queue's: exactly its messages. */
   readonly records: number
-  /** Of a queue's records, handed out and not settled. */
+  /** Of a queue's records, handed out and not settled, or waiting for their next try. */
   readonly unacknowledged: number
   readonly bytes: number
   /** Whether an average had a part in them. */

@@ -48,6 +48,19 @@ test('retry and dead letters', async () => {
   ])
 })
 
+test('an order pipeline: in through Kafka, worked off over AMQP, dead letters and a replay as topics', async () => {
+  expect(await run('order-pipeline.js', broker.kafka, broker.amqp)).toEqual([
+    'done: good-1 of customer-good-1, attempt 1',
+    'done: good-2 of customer-good-2, attempt 1',
+    'done: flaky-1 of customer-flaky-1, attempt 3',
+    'dead: broken-1, offset 2 of shop.orders',
+    'replayed: good-1 of customer-good-1',
+    'replayed: flaky-1 of customer-flaky-1',
+    'replayed: broken-1 of customer-broken-1',
+    'replayed: good-2 of customer-good-2',
+  ])
+})
+
 test('a broker inside a program', async () => {
   expect(await run('embedded.js')).toEqual(['stored at offset 0'])
 })
