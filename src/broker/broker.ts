@@ -99,6 +99,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
       settings,
       nodeId,
       facts: () => factsOf(config),
+      queueOf: (topic) => queues.settingsOf(topic),
     }),
     quotas: state.quotas,
     groups: (vhost) => state.coordinator.forVhost(vhost),
@@ -115,6 +116,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     settings,
     roomLeft,
     policyOf: (topic) => queues.retentionOf(topic),
+    lookAtConsumed: () => queues.lookAtConsumed(),
   })
   retention.start()
   return {

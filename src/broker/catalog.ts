@@ -167,11 +167,12 @@ export class Catalog implements Machine, TopicDirectory {
   }
 
   policyOf(overrides: ReadonlyMap<string, string>, state = this.#state): TopicPolicy {
-    return compilePolicy((name) => {
+    const value = (name: string): string => {
       const row = topicSettings.get(name)
       if (row === undefined) throw new CorruptLog(`a topic setting ${name} that this program does not know`)
       return overrides.get(name) ?? this.topicDefault(row, state).value
-    })
+    }
+    return compilePolicy(value, (name) => overrides.has(name))
   }
 
   #sharedOf(overrides: ReadonlyMap<string, string>, state: State, isVolatile: boolean): Shared {

@@ -8,6 +8,7 @@ import { logId, type Store } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
+import type { GroupCoordinator } from './groups/coordinator.ts'
 import { openChannel } from './queues/channels/channel.ts'
 import { channelLimits } from './queues/channels/channel-host.ts'
 import { DeadLetters } from './queues/dead-letter.ts'
@@ -18,6 +19,7 @@ import { Ledgers } from './queues/ledgers/ledgers.ts'
 import { queueTypeOf } from './queues/desk/queue-arguments.ts'
 import { compileQueue } from './queues/desk/queue-arguments-policy.ts'
 import { QueueDesk } from './queues/desk/queue-desk.ts'
+import { declaredSettings } from './queues/desk/queue-plans.ts'
 import type { QueueStart } from './queues/desk/queue-starts.ts'
 import type { LedgerId, QueuesPart } from './queues/parts.ts'
 import { Queues } from './queues/queues.ts'
@@ -60,6 +62,7 @@ export interface QueueHouseHost extends QueueMachines {
   readonly partitions: Partitions
   readonly topics: Topics
   readonly roomLeft: RoomLeft
+  readonly coordinator: Pick<GroupCoordinator, 'committedOffset'>
   /** Whether topics are made for those who write to them. */
   createsTopics(): boolean
 }
@@ -87,6 +90,7 @@ export class QueueHouse {
       ledgerNumbers: (topic) => ledgerNumbers(catalog, topic),
       policyOf,
       deadLettering: () => this.#deadLetters,
+      placeOf: (topic, partition, group) => host.coordinator.committedOffset(topic, partition, group),
       used: (queue) => this.#desk.used(queue),
     })
     const queues = this.#startDelays(produceRefusal)
@@ -173,6 +177,19 @@ export class QueueHouse {
   /** A topic has other settings or more partitions: what is at work over it goes by them. */
   configured(topic: Topic): void {
     this.#queues.configured(topic)
+  }
+
+  /** What a topic's settings tell of the queue over it, and what its declaration said of the topic. */
+  settingsOf(
+    topic: Topic,
+  ): { readonly policy: QueuePolicy; readonly declared: ReadonlyMap<string, string> } | undefined {
+    const { queue } = topic
+    if (queue === undefined) return undefined
+    return { policy: policyOfQueue(this.#host.topology, topic), declared: declaredSettings(queue.arguments) }
+  }
+
+  lookAtConsumed(): void {
+    this.#queues.lookAtConsumed()
   }
 
   /** How long and how much of a topic is kept: policies may say less than a stream's own settings. */

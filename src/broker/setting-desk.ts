@@ -7,7 +7,10 @@ import { AppendFailure } from '../log/store.ts'
 import { BrokerSettings, brokerSettingRows, brokerSettings, judgeBrokerSetting } from './settings/broker-settings.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import type { ConfigResource, SettingChange, SettingSource, SettingView } from './door.ts'
+import { isListed } from './catalog-topics.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
+import type { QueuePolicy } from './queues/facts.ts'
+import { queueSettingPrefix, queueSettingsOf, type QueueSetting } from './settings/queue-settings.ts'
 import { listOf, type SettingType } from './settings/setting-values.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { Topics } from './streams/topics.ts'
@@ -28,7 +31,12 @@ export interface SettingDeskHost {
   readonly nodeId: number
   /** Values that only this process knows: node.id, listeners, log.dirs. */
   readonly facts: () => ReadonlyMap<string, string>
+  /** Of the queue over a topic. */
+  queueOf(topic: Topic): { readonly policy: QueuePolicy; readonly declared: ReadonlyMap<string, string> } | undefined
 }
+
+/** What a topic of consumed messages keeps of them by itself. */
+const keptByDefault = ['retention.ms', 'retention.bytes']
 
 export class SettingDesk {
   readonly #host: SettingDeskHost
@@ -39,16 +47,27 @@ export class SettingDesk {
 
   describe(vhost: string, resource: ConfigResource): readonly SettingView[] | Refusal {
     if (resource.kind === 'topic') {
-      const topic = this.#host.catalog.find(vhost, { name: resource.name })
-      return topic === undefined ? refuse('unknownTopic', `There is no topic '${resource.name}'.`) : this.ofTopic(topic)
+      const topic = this.#listed(vhost, resource.name)
+      return isRefusal(topic) ? topic : this.ofTopic(topic)
     }
     if (resource.kind === 'broker') return this.#judgeBroker(resource.name) ?? this.#ofBroker(resource.name === '')
     // Groups have no settings of their own.
     return []
   }
 
+  #listed(vhost: string, name: string): Topic | Refusal {
+    const topic = this.#host.catalog.find(vhost, { name })
+    return topic !== undefined && isListed(topic) ? topic : refuse('unknownTopic', `There is no topic '${name}'.`)
+  }
+
+  #declared(topic: Topic): ReadonlyMap<string, string> {
+    return topic.origin === 'amqp' ? (this.#host.queueOf(topic)?.declared ?? nothingDeclared) : nothingDeclared
+  }
+
   ofTopic(topic: Topic): readonly SettingView[] {
-    return topicSettingRows.map((row) => this.#viewOfTopic(topic, row))
+    const queue = this.#host.queueOf(topic)
+    const shown = topicSettingRows.map((row) => this.#viewOfTopic(topic, row))
+    return queue === undefined ? shown : [...queueSettingsOf(queue.policy).map(factView), ...shown]
   }
 
   #viewOfTopic(topic: Topic, row: TopicSettingRow): SettingView {
@@ -56,7 +75,10 @@ export class SettingDesk {
     const own = isScratch ? 'scratch' : topic.overrides.get(row.name)
     const synonyms: Synonym[] = own === undefined ? [] : [{ name: row.name, value: own, source: 'topic' }]
     if (row.brokerName !== undefined) synonyms.push(...this.#synonymsOf(row.brokerName))
-    const inForce = this.#host.catalog.topicDefault(row)
+    const kept = own === undefined ? consumedDefault(topic, row.name) : undefined
+    if (kept !== undefined) synonyms.length = 0
+    const inForce =
+      kept === undefined ? this.#host.catalog.topicDefault(row) : { value: kept, source: 'default' as const }
     const source: SettingSource = own === undefined ? inForce.source : 'topic'
     return {
       name: row.name,
@@ -133,10 +155,17 @@ export class SettingDesk {
     mode: 'replace' | 'incremental',
     validateOnly: boolean,
   ): Promise<true | Refusal> {
-    const topic = this.#host.catalog.find(vhost, { name })
-    if (topic === undefined) return refuse('unknownTopic', `There is no topic '${name}'.`)
-    const overrides = new Map(mode === 'replace' ? [] : topic.overrides)
+    const topic = this.#listed(vhost, name)
+    if (isRefusal(topic)) return topic
+    // What a queue's declaration said of its topic is that topic's default.
+    const declared = this.#declared(topic)
+    const overrides = new Map(mode === 'replace' ? declared : topic.overrides)
     for (const change of changes) {
+      if (change.name.startsWith(queueSettingPrefix))
+        return refuse(
+          'invalidSetting',
+          `${change.name} tells of the queue's declaration and policies: it is not set here.`,
+        )
       const row = topicSettings.get(change.name)
       if (row === undefined) return refuse('invalidSetting', `Unknown topic config name: ${change.name}`)
       const inForce = topic.overrides.get(row.name) ?? this.#host.catalog.topicDefault(row).value
@@ -144,8 +173,9 @@ export class SettingDesk {
       if (isRefusal(value)) return value
       if (topic.isVolatile && syncs.includes(row.name))
         return refuse('invalidSetting', `A transient queue is gone at the next start: ${row.name} says nothing of it.`)
-      if (value === null) overrides.delete(row.name)
-      else overrides.set(row.name, value)
+      const kept = value ?? declared.get(row.name)
+      if (kept === undefined) overrides.delete(row.name)
+      else overrides.set(row.name, kept)
     }
     const wrong = judgeTopicSettings(overrides)
     if (wrong !== undefined) return wrong
@@ -194,6 +224,26 @@ export class SettingDesk {
     return true
   }
 }
+
+const nothingDeclared: ReadonlyMap<string, string> = new Map()
+
+/** What a topic under cleanup.policy=consumed keeps that does not say so itself: nothing, or as much as the other says. */
+function consumedDefault({ policy, overrides }: Topic, name: string): string | undefined {
+  if (!policy.dropsConsumed || policy.isRetained || !keptByDefault.includes(name)) return undefined
+  return keptByDefault.some((one) => overrides.has(one)) ? '-1' : '0'
+}
+
+const factView = ({ name, value, type, documentation }: QueueSetting): SettingView => ({
+  name,
+  value,
+  source: 'topic',
+  isDefault: false,
+  readOnly: true,
+  sensitive: false,
+  type,
+  documentation,
+  synonyms: [{ name, value, source: 'topic' }],
+})
 
 /** The text a change leads to, null for "back to the default"; KIP-339's append and subtract are for lists. */
 function changedValue(change: SettingChange, type: SettingType, inForce: string): string | null | Refusal {

@@ -90,7 +90,9 @@ test('a setting is honoured, or true whatever its value, or refuses a change', (
     // These change something only together with another value, or cannot be changed yet.
     if (name === 'cleanup.policy' || name.endsWith('.level')) continue
     const value = otherValue(name)
-    const refusal = judgeTopicSettings(new Map([[name, value]]))
+    // Of what is consumed it speaks alone.
+    const beside = name === 'consumed.hold.groups' ? [['cleanup.policy', 'consumed'] as const] : []
+    const refusal = judgeTopicSettings(new Map([[name, value], ...beside]))
     expect([name, refusal?.refused]).toEqual([name, kind === 'fixed' ? 'invalidSetting' : undefined])
     const more = name.startsWith('flush.') ? new Map([['durability', 'os']]) : new Map<string, string>()
     const before = compilePolicy((one) => more.get(one) ?? texts.get(one) ?? '')

@@ -4,13 +4,14 @@
 
 import { afterAll, beforeAll, test } from 'vitest'
 import { Sides } from './one-namespace.ts'
+import { queueRows } from './one-namespace-queues.ts'
 import { topicRows } from './one-namespace-topics.ts'
 
-const rows = [...topicRows]
+const rows = [...topicRows, ...queueRows]
 
 let sides: Sides
 beforeAll(async () => {
-  sides = await Sides.open()
+  sides = await Sides.open({ 'log.retention.check.interval.ms': 100 })
 })
 afterAll(() => sides.close())
 

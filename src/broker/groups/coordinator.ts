@@ -220,6 +220,22 @@ export class GroupCoordinator {
     return { topic: name, topicId, partition, ...(stored ?? none) }
   }
 
+  /** Where a group goes on in a partition, as far as that is committed for good. */
+  async committedOffset(
+    topic: { readonly vhost: string; readonly id: TopicId },
+    partition: number,
+    group: string,
+  ): Promise<number | undefined> {
+    const find = (): number | undefined =>
+      this.#offsets.find(topic.vhost, group, { topicId: topic.id, partition })?.offset
+    const before = find()
+    const live = this.#desk.find(topic.vhost, group)
+    // What is under way may be refused: then the offset before it is there again.
+    if (live !== undefined && (await this.#desk.settled(live)) !== undefined) return undefined
+    const now = find()
+    return before === undefined || now === undefined ? undefined : Math.min(before, now)
+  }
+
   *#allOffsets(vhost: string, group: string): Generator<CommittedOffset> {
     for (const { topicId, partition, stored } of this.#offsets.ofGroup(vhost, group)) {
       const topic = this.#directory.byId(topicId)

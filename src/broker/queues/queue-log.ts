@@ -13,6 +13,7 @@ import { refuse, type Refusal } from '../errors.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { MessageWriter } from './message.ts'
 import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
+import { keepsConsumed } from './queue-keeping.ts'
 import type { FlushTask, QueueTurns } from './queue-turns.ts'
 import type { Trimming, TrimmedLog } from './queue-trimming.ts'
 import { Reading, type ReadFrom, type ReadingBudget } from './reading.ts'
@@ -195,6 +196,8 @@ export class QueueLog implements TrimmedLog {
       ledger.onReplayed = () => this.#host.changed(true)
       ledger.onCommitted = () => this.#closed()
     }
+    // What was kept when it was worked off may go by now.
+    if (keepsConsumed(this.#topic().policy)) this.#closed()
     this.#stopWatching = log.watch(() => this.#extend())
     this.#extend()
   }

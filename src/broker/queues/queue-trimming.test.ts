@@ -34,7 +34,7 @@ test('a segment that cannot be written anew on a full disk is tried again when m
       rewritten.push(base)
     },
   } as unknown as Log
-  const topic = { policy: { dropsConsumed: true } } as unknown as Topic
+  const topic = { policy: { dropsConsumed: true, consumedMs: 0, consumedBytes: 0, holdGroups: [] } } as unknown as Topic
   const trimmed: TrimmedLog = { topic, partition: {} as Partition, log, isGone: false, isListed: false }
   const look = async (): Promise<void> => {
     trimming.closed(trimmed)

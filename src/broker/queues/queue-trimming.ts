@@ -2,7 +2,7 @@
 // segments that all of them have mostly closed written anew.
 // Promises: nothing is dropped before the records that closed it are committed, nor what one ledger has open, in memory
 // or not; one queue's round does not hold up another's.
-// Does not know: why messages are closed; topics that keep what was consumed never come here.
+// Does not know: why messages are closed, what a topic keeps though it is worked off (queue-keeping.ts).
 
 import { InvariantError } from '../../base/assert.ts'
 import { MiB } from '../../base/limits.ts'
@@ -11,6 +11,7 @@ import type { Log } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { LogClosings } from './parts.ts'
+import { keepsConsumed, keptFrom, noGroupPlace, type GroupPlace } from './queue-keeping.ts'
 
 /** How long closed messages may take disk at least before somebody looks. */
 const everyMs = 1000
@@ -37,16 +38,20 @@ export interface TrimmedLog {
 export class Trimming {
   readonly #world: World
   readonly #ledgersOver: LedgersOver
+  readonly #placeOf: GroupPlace
   #waiting: TrimmedLog[] = []
+  /** Those that keep for a time what was consumed. */
+  readonly #keeping = new Set<TrimmedLog>()
   /** Offsets left in segments after they were rewritten, by their base. */
   readonly #left = new WeakMap<Log, Map<number, number>>()
   #timer: Timer | undefined
   #round: Promise<void> | undefined
   #isClosed = false
 
-  constructor(world: World, ledgersOver: LedgersOver) {
+  constructor(world: World, ledgersOver: LedgersOver, placeOf: GroupPlace = noGroupPlace) {
     this.#world = world
     this.#ledgersOver = ledgersOver
+    this.#placeOf = placeOf
   }
 
   /** Messages of it were closed, or are now closed durably. */
@@ -55,6 +60,11 @@ export class Trimming {
     log.isListed = true
     this.#waiting.push(log)
     this.#schedule()
+  }
+
+  /** Time passed, or groups read on: what was kept may go now. */
+  lookAgain(): void {
+    for (const log of this.#keeping) this.closed(log)
   }
 
   #schedule(): void {
@@ -78,11 +88,14 @@ export class Trimming {
     const seen = new Set<Log>()
     for (const log of logs) {
       if (this.#isClosed) return
+      if (!log.isGone && keepsConsumed(log.topic.policy)) this.#keeping.add(log)
+      else this.#keeping.delete(log)
       if (log.isGone || log.log.failed || seen.has(log.log)) continue
       seen.add(log.log)
       try {
-        await this.#trim(log)
-        await this.#rewrite(log)
+        const kept = await keptFrom(log.topic, log.log, this.#world.clock, this.#placeOf)
+        await this.#trim(log, kept)
+        await this.#rewrite(log, kept)
       } catch (error) {
         // Deleted meanwhile, or the disk (full, most likely): what is closed then brings it here again.
         if (error instanceof InvariantError) throw error
@@ -91,11 +104,11 @@ export class Trimming {
     }
   }
 
-  async #trim({ topic, partition, log }: TrimmedLog): Promise<void> {
+  async #trim({ topic, partition, log }: TrimmedLog, kept: number): Promise<void> {
     const ledgers = this.#ledgersOver(topic, log)
     // What nobody works off nobody has worked off.
     if (ledgers.length === 0) return
-    const floor = Math.min(log.committed, ...ledgers.map((ledger) => ledger.committedFloor))
+    const floor = Math.min(log.committed, kept, ...ledgers.map((ledger) => ledger.committedFloor))
     if (floor === log.end) {
       const active = log.segments().at(-1)
       if (active !== undefined && active.bytes >= rollBytesMin) log.roll()
@@ -115,11 +128,11 @@ export class Trimming {
   }
 
   /** One message that nobody acknowledges keeps its segment: without the batches around it. */
-  async #rewrite(trimmed: TrimmedLog): Promise<void> {
+  async #rewrite(trimmed: TrimmedLog, kept: number): Promise<void> {
     const { log, topic } = trimmed
     const before = this.#leftBefore(trimmed)
     for (const segment of log.segments().slice(0, -1)) {
-      if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > log.committed) continue
+      if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > Math.min(log.committed, kept)) continue
       const ledgers = this.#ledgersOver(topic, log)
       if (ledgers.length === 0) return
       const base = Number(segment.base)

@@ -17,6 +17,7 @@ import { Queue, type QueueRooms } from './queue.ts'
 import { Trimming } from './queue-trimming.ts'
 import { StreamQueue } from './queue-stream.ts'
 import { QueueTurns } from './queue-turns.ts'
+import { keepsConsumed, type GroupPlace } from './queue-keeping.ts'
 import { ReadingBudget } from './reading.ts'
 
 /** What queues need of a broker. */
@@ -33,6 +34,8 @@ export interface QueueHost {
   ledgerNumbers(topic: Topic): readonly number[]
   policyOf(topic: Topic): QueuePolicy
   deadLettering(): DeadLettering
+  /** Where groups stand that hold what was consumed. */
+  readonly placeOf?: GroupPlace
   /** A queue was consumed from, left or read from. */
   used(queue: QueuePart): void
 }
@@ -61,8 +64,10 @@ export class Queues implements QueuesPart {
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),
       budget: new ReadingBudget(),
-      trimming: new Trimming(world, (topic, { id }) =>
-        host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
+      trimming: new Trimming(
+        world,
+        (topic, { id }) => host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
+        host.placeOf,
       ),
       policyOf: (topic) => host.policyOf(topic),
       lanesOf: (topic) => lanesOf(topic, host.sourceOf(topic)),
@@ -116,7 +121,7 @@ export class Queues implements QueuesPart {
 
   /**
    * After a start: queues whose messages expire by themselves are opened though nobody asks for them, since what expires
-   * may have somewhere to go.
+   * may have somewhere to go; so are those that keep for a time what was consumed.
    */
   async start(topics: Iterable<Topic>): Promise<void> {
     for (const topic of topics) {
@@ -134,7 +139,8 @@ export class Queues implements QueuesPart {
     const isBounded = topic.over !== undefined && (lengthMax ?? lengthBytesMax ?? messageTtlMs) !== undefined
     const expires = this.#rooms.lanesOf(topic).some((source) => {
       const log = logId(source.topic.id, source.partition)
-      const hasSome = messageTtlMs !== undefined && store.bytesOf(log) > 0
+      const isLookedAt = messageTtlMs !== undefined || keepsConsumed(source.topic.policy)
+      const hasSome = isLookedAt && store.bytesOf(log) > 0
       return hasSome || ledgers.hasExpirations({ log, number: source.ledger })
     })
     if (!isBounded && !expires) return undefined

@@ -12,10 +12,18 @@ import { topicSettings, type TopicSettingRow } from './topic-settings.ts'
 export interface TopicPolicy {
   /** What a queue has worked off is dropped (cleanup.policy=consumed). */
   readonly dropsConsumed: boolean
+  /** Retention applies, consumed or not (cleanup.policy=delete). */
+  readonly isRetained: boolean
   /** -1: never. */
   readonly retentionMs: number
   /** -1: no limit. */
   readonly retentionBytes: number
+  /** With cleanup.policy=consumed alone: what was worked off stays for this long; 0: not at all, -1: no limit. */
+  readonly consumedMs: number
+  /** As much of it stays as makes the log this large. 0 with a consumedMs of 0, -1: no limit. */
+  readonly consumedBytes: number
+  /** Groups without which nothing is dropped as consumed. */
+  readonly holdGroups: readonly string[]
   readonly batchBytesMax: number
   readonly stampsAppendTime: boolean
   readonly timestampBeforeMs: number
@@ -38,6 +46,11 @@ export function judgeTopicSettings(overrides: ReadonlyMap<string, string>): Refu
     const refusal = judgeOne(row, text)
     if (refusal !== undefined) return refusal
   }
+  if (listOf(overrides.get('consumed.hold.groups') ?? '').length > 0 && !isConsumed(overrides))
+    return refuse(
+      'invalidSetting',
+      'consumed.hold.groups is for topics with cleanup.policy=consumed: without it nothing is dropped as consumed.',
+    )
   if (
     overrides.get('durability')?.trim() === 'os' &&
     (asksFlush(overrides, 'flush.messages') || asksFlush(overrides, 'flush.ms'))
@@ -81,13 +94,19 @@ function judgeCleanup(text: string): Refusal | undefined {
     : undefined
 }
 
+const isConsumed = (overrides: ReadonlyMap<string, string>): boolean =>
+  listOf(overrides.get('cleanup.policy') ?? '').includes('consumed')
+
 const asksFlush = (values: ReadonlyMap<string, string>, name: string): boolean => {
   const text = values.get(name)
   return text !== undefined && text.trim() !== topicSettings.get(name)?.byDefault
 }
 
-/** `value` gives the effective text of every topic setting. */
-export function compilePolicy(value: (name: string) => string): TopicPolicy {
+/** `value` gives the effective text of every topic setting; `isOwn`: whether the topic sets it itself. */
+export function compilePolicy(
+  value: (name: string) => string,
+  isOwn: (name: string) => boolean = () => true,
+): TopicPolicy {
   const number = (name: string): number => numberOf(value(name))
   const flushes = ['flush.messages', 'flush.ms'].some(
     (name) => value(name).trim() !== topicSettings.get(name)?.byDefault,
@@ -96,8 +115,15 @@ export function compilePolicy(value: (name: string) => string): TopicPolicy {
   const cleanup = listOf(value('cleanup.policy'))
   // Consumed alone: what nobody worked off stays, however old or much it is.
   const retains = cleanup.includes('delete')
+  // Of what is worked off nothing stays unless the topic itself asks for it: the broker's defaults are for the others.
+  const keeps = !retains && (isOwn('retention.ms') || isOwn('retention.bytes'))
+  const kept = (name: string): number => (!keeps ? 0 : isOwn(name) ? number(name) : -1)
   return {
     dropsConsumed: cleanup.includes('consumed'),
+    isRetained: retains,
+    consumedMs: kept('retention.ms'),
+    consumedBytes: kept('retention.bytes'),
+    holdGroups: listOf(value('consumed.hold.groups')),
     retentionMs: retains ? number('retention.ms') : -1,
     retentionBytes: retains ? number('retention.bytes') : -1,
     batchBytesMax: number('max.message.bytes'),

@@ -55,7 +55,15 @@ const retentionRows: readonly TopicSettingRow[] = [
     words: ['delete', 'consumed', 'compact'],
     byDefault: 'delete',
     documentation:
-      'What is done with old segments. delete drops them by retention. consumed drops them once the queue over the topic has worked them off; without a queue nothing is dropped. compact is not built yet and is refused.',
+      'What is done with old segments. delete drops them by retention. consumed drops them once the queue over the topic has worked them off, and then only what retention.ms and retention.bytes, where the topic sets them, do not keep; without a queue nothing is dropped. compact is not built yet and is refused.',
+  },
+  {
+    name: 'consumed.hold.groups',
+    ...honoured,
+    type: 'list',
+    byDefault: '',
+    documentation:
+      'Under cleanup.policy=consumed: consumer groups without which nothing is dropped. What one of them has not committed past stays, all of it while a group committed nothing.',
   },
   {
     name: 'segment.bytes',

@@ -35,6 +35,8 @@ export interface RetentionHost {
   readonly roomLeft: RoomLeft
   /** A topic's settings, and what policies say of it beside. */
   policyOf(topic: Topic): TopicPolicy
+  /** What is worked off and kept for a time is looked at again. */
+  lookAtConsumed(): void
 }
 
 export class Retention {
@@ -82,6 +84,7 @@ export class Retention {
         if (await this.#look(topic, policy, index, opens > 0)) opens--
       }
     }
+    this.#host.lookAtConsumed()
     await this.#keepBudget()
     this.#forgetProducers()
   }
@@ -192,20 +195,23 @@ function bytesOf(topics: readonly Topic[], { partitions, store }: RetentionHost)
   return bytes
 }
 
+/** -1: no limit. */
+type RetentionLimits = Pick<TopicPolicy, 'retentionMs' | 'retentionBytes'>
+
 /** How many of the oldest segments hold nothing younger than the topic keeps. */
-export function expiredSegments(log: Log, policy: TopicPolicy, nowMs: number): number {
-  if (policy.retentionMs < 0) return 0
-  return countWhile(log, (segment) => isExpired(segment, policy, nowMs))
+export function expiredSegments(log: Log, limits: RetentionLimits, nowMs: number): number {
+  if (limits.retentionMs < 0) return 0
+  return countWhile(log, (segment) => isExpired(segment, limits, nowMs))
 }
 
 /** A segment of records without timestamps never comes of age by them. */
-const isExpired = (segment: SegmentInfo, policy: TopicPolicy, nowMs: number): boolean =>
-  segment.maxTimestampMs >= 0 && nowMs - segment.maxTimestampMs > policy.retentionMs
+const isExpired = (segment: SegmentInfo, { retentionMs }: RetentionLimits, nowMs: number): boolean =>
+  segment.maxTimestampMs >= 0 && nowMs - segment.maxTimestampMs > retentionMs
 
 /** How many of the oldest segments can go while the log keeps at least its size. */
-export function excessSegments(log: Log, policy: TopicPolicy): number {
-  if (policy.retentionBytes < 0) return 0
-  let excess = log.bytes - policy.retentionBytes
+export function excessSegments(log: Log, limits: RetentionLimits): number {
+  if (limits.retentionBytes < 0) return 0
+  let excess = log.bytes - limits.retentionBytes
   return countWhile(log, (segment) => {
     if (segment.bytes > excess) return false
     excess -= segment.bytes

@@ -5,6 +5,7 @@
 
 import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
+import { refuse, type Refusal } from '../../errors.ts'
 import { headersFault } from '../exchanges/routing-headers.ts'
 import type { QueueType } from '../facts.ts'
 import { ownRetryArguments } from './queue-arguments-retry.ts'
@@ -74,6 +75,16 @@ export const ownArguments: readonly OwnArgument[] = [
 
 export const ownArgumentsOf = (type: QueueType): string[] =>
   ownArguments.filter(({ types }) => types.includes(type)).map(({ name }) => name)
+
+/** What cannot be said of a queue over a topic that was there before it. */
+export function judgeOverTopic(queue: string, args: FieldTable): Refusal | undefined {
+  return findField(args, 'x-retention') === undefined
+    ? undefined
+    : refuse(
+        'invalidArgument',
+        `invalid arg 'x-retention' for ${queue}: "the topic was there before: its retention.ms says how long records stay"`,
+      )
+}
 
 // --- read, once judged --------------------------------------------------------------------------------------------
 

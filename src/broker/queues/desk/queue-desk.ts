@@ -13,7 +13,7 @@ import type { NewFurtherQueue, NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
 import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
-import { queuePartitionsMax } from './queue-arguments-ours.ts'
+import { judgeOverTopic, queuePartitionsMax } from './queue-arguments-ours.ts'
 import { judgeFurther, plannedFurther, sourceNameOf } from './further-queues.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
@@ -135,7 +135,11 @@ export class QueueDesk {
       )
     // Over a topic of Kafka's clients a queue is as durable as the topic, whatever the declaration says.
     const wanted = over === undefined ? call : { ...call, durable: true }
-    const wrong = judgeArguments(queue, wanted.arguments) ?? judgeProperties(queue, wanted) ?? mayMake()
+    const wrong =
+      judgeArguments(queue, wanted.arguments) ??
+      judgeProperties(queue, wanted) ??
+      (over === undefined ? undefined : judgeOverTopic(queue, wanted.arguments)) ??
+      mayMake()
     if (wrong !== undefined) return wrong
     const topic =
       over === undefined

@@ -12,6 +12,7 @@ import { reservedPrefix } from '../../catalog-topics.ts'
 import type { QueueFacts } from '../facts.ts'
 import { ageMsOf } from './argument-values.ts'
 import { queueTypeOf } from './queue-arguments.ts'
+import { retentionMsOf } from './queue-arguments-ours.ts'
 
 const nameBytesMax = 255
 /** A body of the largest size with its properties and names. */
@@ -55,13 +56,22 @@ const consumedSettings: ReadonlyMap<string, string> = new Map([
   ['segment.bytes', String(segmentBytes)],
 ])
 
+/** What a declaration says of the topic: what its settings go back to. */
+export function declaredSettings(args: FieldTable): ReadonlyMap<string, string> {
+  if (queueTypeOf(args) === 'stream') return streamSettings(args)
+  const retentionMs = retentionMsOf(args)
+  return retentionMs === undefined
+    ? consumedSettings
+    : new Map([...consumedSettings, ['retention.ms', String(retentionMs)]])
+}
+
 export function plannedQueue(vhost: string, call: DeclareQueueCall): NewQueue {
   const queue = factsOf(call)
   return {
     vhost,
     name: call.name,
     partitions: fieldNumber(findField(call.arguments, 'x-partitions')) ?? 1,
-    overrides: queueTypeOf(call.arguments) === 'stream' ? streamSettings(call.arguments) : consumedSettings,
+    overrides: declaredSettings(call.arguments),
     queue,
     isVolatile: !queue.durable,
   }
