@@ -108,16 +108,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     createsTopics,
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
-  const retention = new Retention({
-    world,
-    store,
-    catalog,
-    partitions,
-    settings,
-    roomLeft,
-    policyOf: (topic) => queues.retentionOf(topic),
-    lookAtConsumed: () => queues.lookAtConsumed(),
-  })
+  const retention = openRetention(world, store, state, { partitions, roomLeft, queues })
   retention.start()
   return {
     clusterId: catalog.clusterId,
@@ -139,6 +130,24 @@ const lagDesk = (world: World, store: Store, state: State, partitions: Partition
   new LagDesk({ ...state, clock: world.clock, store, partitions, ledgersOf: (queue) => queues.ledgersOf(queue) })
 
 type State = Awaited<ReturnType<typeof openState>>
+
+function openRetention(
+  world: World,
+  store: Store,
+  { catalog, settings }: State,
+  rooms: { readonly partitions: Partitions; readonly roomLeft: RoomLeft; readonly queues: QueueHouse },
+): Retention {
+  const { queues } = rooms
+  return new Retention({
+    world,
+    store,
+    catalog,
+    settings,
+    ...rooms,
+    policyOf: (topic) => queues.retentionOf(topic),
+    lookAtConsumed: () => queues.lookAtConsumed(),
+  })
+}
 
 function openPartitions(world: World, store: Store, { settings, snapshots, ledgers }: State) {
   const roomLeft = new RoomLeft(world.clock, store, settings)
