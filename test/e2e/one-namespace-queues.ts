@@ -107,7 +107,6 @@ export const queueRows: readonly Row[] = [
       await sides.workOff('held')
       await aLook(sides)
       expect((await sides.bounds('held')).low).toBe(0)
-      await sides.restart()
       expect(await sides.read('held', 10, 'auditor')).toHaveLength(10)
       await trimmed(sides, 'held')
       // It says something of consumed topics alone.

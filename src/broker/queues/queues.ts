@@ -147,6 +147,11 @@ export class Queues implements QueuesPart {
     return this.find(topic.vhost, topic.name)?.ready()
   }
 
+  /** What is worked off and kept for a time is looked at again. */
+  lookAtConsumed(): void {
+    this.#rooms.trimming.lookAgain()
+  }
+
   /** As find(), but only when it was asked for before. */
   seen(topic: Topic): AnyQueue | undefined {
     return this.#byId.get(topic.id)
