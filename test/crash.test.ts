@@ -5,6 +5,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { idOf, PromiseBook, valueOf } from './crash/promises.ts'
 import { QueueBook } from './crash/queue-book.ts'
+import { QueueTopics } from './crash/queue-topics.ts'
 
 const key = 'topic/0'
 const ids = ['a:0', 'a:1', 'a:2', 'a:3']
@@ -186,5 +187,32 @@ describe('a promise about a queue that is broken is found', () => {
     deliver('a:0', false, dead)
     deliver('a:0', false, dead)
     expect(book.complaints()).toEqual(['dead: a:0 comes again and is not marked as redelivered'])
+  })
+})
+
+describe('a queue read as a topic', () => {
+  const queue = 'q'
+  const contents = (there: readonly (readonly [number, string])[]) => contentsOf(there, 10)
+  let topics: QueueTopics
+  let book: QueueBook
+  beforeEach(() => {
+    topics = new QueueTopics()
+    book = new QueueBook(new Map(), new Set())
+    for (const id of ids) book.publish([queue], id)
+    book.confirm([queue], ids[0])
+    expect(topics.judgeOne(queue, contents(all), book)).toEqual([])
+  })
+
+  test('what was taken, or never confirmed, may vanish', () => {
+    book.acknowledge(queue, ids[0])
+    expect(topics.judgeOne(queue, contents(all.slice(3)), book)).toEqual([])
+  })
+
+  test.each([
+    ['gone, and taken by nobody', all.slice(1), 'a:0 at 0 was taken by nobody'],
+    ['another in its place', [...all.slice(0, 3), [3, 'a:9'] as const], 'offset 3 held a:3, and holds a:9 now'],
+    ['twice', [...all, [4, 'a:0'] as const], 'a:0 is at 0 and again at 4'],
+  ])('%s', (_, there, what) => {
+    expect(topics.judgeOne(queue, contents(there), book)).toEqual([expect.stringContaining(what)])
   })
 })

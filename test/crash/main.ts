@@ -103,7 +103,7 @@ async function verify(broker: BrokerProcess): Promise<string[]> {
       topics.filter(({ name }) => keeper.isJudged(name)),
     )
     for (const [key, there] of contents) broken.push(...book.judge(key, there))
-    broken.push(...(await queues.verify(broker.amqp, dice)))
+    broken.push(...(await queues.verify(broker, dice)))
     return broken
   } finally {
     client.end()
@@ -125,7 +125,7 @@ async function load(broker: BrokerProcess, complain: (what: string) => void): Pr
     (async () => member.run(await client('member'), book, complain))(),
     (async () => trimUnderLoad(await client('trimmer'), trimmed, book, dice, complain))(),
     (async () => keeper.run(await client('keeper'), book, dice, complain))(),
-    queues.load(broker.amqp, dice, complain),
+    queues.load(broker, dice, complain),
   ]
   const ended = Promise.all(running.map((one) => one.catch((error: unknown) => complain(`a client failed: ${error}`))))
   const lifeMs = 150 + dice.below(1200)
@@ -172,7 +172,7 @@ async function round(number: number): Promise<string[]> {
 async function lastRound(): Promise<string[]> {
   const broker = await BrokerProcess.start(folder)
   const broken = await verify(broker)
-  broken.push(...(await queues.verifyAll(broker.amqp)))
+  broken.push(...(await queues.verifyAll(broker)))
   const code = await broker.stop()
   if (code !== 0) broken.push(`SIGTERM ended it with ${code}:\n${broker.output}`)
   const again = await BrokerProcess.start(folder)

@@ -31,7 +31,7 @@ const codecs: readonly CompressionName[] = ['none', 'none', 'none', 'gzip', 'sna
 const timestampMs = 1_700_000_000_000
 const duplicateSequence = 46
 
-function batchOf(ids: readonly string[], codec: CompressionName, identity?: Identity): Buffer {
+export function batchOf(ids: readonly string[], codec: CompressionName, identity?: Identity): Buffer {
   const records = ids.map((id) => ({ key: Buffer.from(id), value: valueOf(id), timestampMs }))
   const head = {
     attributes: compressionBits(codec),

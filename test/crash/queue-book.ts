@@ -122,6 +122,12 @@ export class QueueBook {
     }
   }
 
+  /** Whether it has to be in the queue, or among its dead letters, whatever happens. */
+  isOwed(queue: string, id: string): boolean {
+    const fate = this.fateOf(queue, id)
+    return fate !== undefined && fate.isConfirmed && fate.answer === 'none'
+  }
+
   /** All queues were emptied, each message in them delivered: what is confirmed, open and was not among them is lost. */
   judgeEmptied(found: ReadonlyMap<string, ReadonlySet<string>>): void {
     for (const [queue, there] of found) {

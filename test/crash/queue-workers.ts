@@ -4,7 +4,7 @@
 
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib'
 import type { Dice } from './producers.ts'
-import { valueOf } from './promises.ts'
+import { idOf, valueOf } from './promises.ts'
 import type { QueueBook } from './queue-book.ts'
 import type { QueuePlace } from './queue-places.ts'
 
@@ -12,7 +12,9 @@ const settleEvery = 25
 const settlingQueue = 'crash.brief'
 let settling = 0
 
-export const idOfMessage = (message: ConsumeMessage): string => String(message.properties.messageId ?? '')
+/** Of a record that a Kafka client wrote its value says it. */
+export const idOfMessage = (message: ConsumeMessage): string =>
+  String(message.properties.messageId ?? idOf(message.content))
 
 /** One consumer of one queue. */
 export async function work(
