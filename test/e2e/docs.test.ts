@@ -2,7 +2,7 @@
 // Promises: a page that lags behind fails here, with the place named.
 // Does not know: whether the prose is true.
 
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -114,17 +114,32 @@ describe('the programs of the README', () => {
     return (await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 15_000, env })).stdout
   }
 
-  test('the kafkajs one stores its message', async () => {
+  /** The first line of a program that goes on until it is ended. */
+  const firstLine = async (code: string): Promise<string> => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code], { cwd: root, env, timeout: 15_000 })
+    try {
+      for await (const chunk of child.stdout) return String(chunk)
+      return ''
+    } finally {
+      child.kill()
+    }
+  }
+
+  test('what the kafkajs one writes the amqplib one takes, and a group reads again', async () => {
     const broker = await startBroker({ logLevel: 'error' })
-    const code = (blocks[0] ?? '').replace('127.0.0.1:9092', broker.kafka)
-    expect(code).toContain(broker.kafka)
-    await run(code)
+    const [produces, works] = blocks.map((code) =>
+      code.replace('127.0.0.1:9092', broker.kafka).replace('amqp://127.0.0.1', broker.amqp),
+    )
+    expect(produces).toContain(broker.kafka)
+    expect(works).toContain(broker.amqp)
+    await run(produces)
+    expect(await firstLine(works)).toBe('Order: #12345\n')
     const consumed = await odradek(['consume', 'orders', '--from-beginning', '--exit', '--kafka', broker.kafka])
     await broker.close()
     expect(consumed).toEqual({ code: 0, out: 'Order: #12345\n', err: '' })
   })
 
   test('the embedded one prints its address', async () => {
-    expect(await run(blocks[1] ?? '')).toMatch(/^127\.0\.0\.1:\d+\n$/)
+    expect(await run(blocks[2] ?? '')).toMatch(/^127\.0\.0\.1:\d+\n$/)
   })
 })
