@@ -7,7 +7,7 @@ import type { Consumers } from './consumers.ts'
 import type { Lane } from './lane.ts'
 
 /** Messages of one lane before the next one has its turn, when several have some. */
-const shareMax = 16
+const shareMax = 8
 
 export class LaneTurns {
   /** The first is next. */

@@ -314,7 +314,8 @@ export class Topics {
   async grow(vhost: string, name: string, partitions: number, validateOnly: boolean): Promise<Topic | Refusal> {
     for (let busy; (busy = this.#busyWith(vhost, [name])) !== undefined;) await busy
     const topic = this.#host.catalog.find(vhost, { name })
-    if (topic === undefined) return refuse('unknownTopic', `Topic '${name}' does not exist.`)
+    if (topic === undefined || topic.over !== undefined)
+      return refuse('unknownTopic', `Topic '${name}' does not exist.`)
     if (partitions <= topic.partitions)
       return refuse(
         'invalidPartitions',
@@ -322,18 +323,28 @@ export class Topics {
           ? `Topic already has ${partitions} partition(s).`
           : `The topic ${name} currently has ${topic.partitions} partition(s); ${partitions} would not be an increase.`,
       )
-    if (topic.queue !== undefined)
-      return refuse('invalidPartitions', `Topic '${name}' is a queue, and a queue has one partition.`)
     const wrong = judgePartitionCount(partitions) ?? this.#host.createRefusal() ?? this.#notReady()
     if (wrong !== undefined) return wrong
     const grown = { ...topic, partitions }
     if (validateOnly) return grown
     const logs = logsOf(topic.id, topic.partitions, partitions)
     const settings = logs.map((id) => ({ id, settings: logSettingsOf(topic.policy, id) }))
-    const failed = await this.#whileBusy(vhost, [name], () => this.#logsThenRecords(settings, [grown]))
+    const failed = await this.#whileBusy(vhost, [name], () =>
+      topic.isVolatile ? this.#growVolatile(settings, grown) : this.#logsThenRecords(settings, [grown]),
+    )
     const changed = this.#host.catalog.byId(topic.id)
     if (failed === undefined && changed !== undefined) this.#host.configured(changed)
     return failed ?? this.#host.catalog.byId(topic.id) ?? goneMeanwhile(name)
+  }
+
+  async #growVolatile(logs: Parameters<Store['create']>[0], grown: TopicFacts): Promise<Refusal | undefined> {
+    try {
+      await this.#host.store.create(logs)
+    } catch (error) {
+      return refusalOf(error, 'The partitions could not be made')
+    }
+    this.#host.catalog.putVolatile(grown)
+    return undefined
   }
 
   /** Other settings for a topic, judged by the caller. */

@@ -18,8 +18,8 @@ export interface OwnArgument {
   readonly judge: Judge
 }
 
-/** A queue over several partitions is not built yet. */
-export const queuePartitionsMax = 1
+/** Partitions of a queue that AMQP's clients declare; each that holds something costs an open log. */
+const queuePartitionsMax = 1024
 
 const all: readonly QueueType[] = ['classic', 'quorum', 'stream']
 /** Those with a ledger. */

@@ -423,15 +423,27 @@ test('a queue declared over a topic of Kafka’s begins at its start; deleted, t
   expect(await one.queues.declareQueue(queue('q'))).toMatchObject({ messages: 3 })
 })
 
-test('a queue has one partition', async () => {
+test('a queue has the partitions it was declared with, or those of its topic, and may be given more', async () => {
   const { one } = await bench()
+  const declared = (name: string, count: number) =>
+    one.queues.declareQueue(queue(name, { arguments: args({ 'x-partitions': count }) }))
   await one.queues.declareQueue(queue('q'))
-  expect(await one.createPartitions('q', 2, false)).toMatchObject({ refused: 'invalidPartitions' })
+  expect(await one.createPartitions('q', 2, false)).toMatchObject({ partitions: 2 })
+  expect(one.describeTopic({ name: 'q' })).toMatchObject({ partitions: 2 })
+  expect(await one.queues.declareQueue(queue('q'))).toMatchObject({ messages: 0 })
   await one.createTopics([{ name: 'three', partitions: 3, replicationFactor: 1, settings: new Map() }], false)
-  expect(await one.queues.declareQueue(queue('three'))).toEqual({
+  expect(await declared('three', 2)).toEqual({
     refused: 'inequivalentDeclaration',
-    why: "inequivalent arg 'x-partitions' for queue 'three' in vhost '/': received '1' but current is '3'",
+    why: "inequivalent arg 'x-partitions' for queue 'three' in vhost '/': received '2' but current is '3'",
   })
+  expect(await declared('three', 3)).toMatchObject({ messages: 0 })
+  expect(await declared('four', 4)).toMatchObject({ messages: 0 })
+  expect(one.describeTopic({ name: 'four' })).toMatchObject({ partitions: 4 })
+  expect(await declared('four', 4)).toMatchObject({ messages: 0 })
+  expect(await one.queues.declareQueue(queue('four'))).toMatchObject({ refused: 'inequivalentDeclaration' })
+  // What it is given later is no argument of it.
+  expect(await one.createPartitions('four', 5, false)).toMatchObject({ partitions: 5 })
+  expect(await declared('four', 4)).toMatchObject({ messages: 0 })
 })
 
 test('DeleteTopics takes the queue with its bindings, and its consumers hear of it', async () => {

@@ -3,6 +3,7 @@
 // closeOwner() resolves. Counts are taken after what was published before is stored.
 // Does not know: who may do what (authorised-queues.ts), how a queue works at run time (queue.ts).
 
+import { fieldNumber, findField, type FieldTable } from '../../../base/fields.ts'
 import type { World } from '../../../base/world.ts'
 import { logId, type Store, type TopicId } from '../../../log/store.ts'
 import type { Catalog, Topic } from '../../catalog.ts'
@@ -13,7 +14,7 @@ import type { NewFurtherQueue, NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
 import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
-import { judgeOverTopic, queuePartitionsMax } from './queue-arguments-ours.ts'
+import { judgeOverTopic } from './queue-arguments-ours.ts'
 import { judgeFurther, plannedFurther, sourceNameOf } from './further-queues.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
@@ -128,17 +129,14 @@ export class QueueDesk {
     const queue = resourceName('queue', vhost, call.name)
     if (over !== undefined && call.exclusive) return locked(queue)
     if (sourceNameOf(call.arguments) !== undefined) return this.#makeFurther(vhost, owner, call, over, mayMake)
-    if (over !== undefined && over.partitions > queuePartitionsMax)
-      return refuse(
-        'inequivalentDeclaration',
-        `inequivalent arg 'x-partitions' for ${queue}: received '${queuePartitionsMax}' but current is '${over.partitions}'`,
-      )
     // Over a topic of Kafka's clients a queue is as durable as the topic, whatever the declaration says.
     const wanted = over === undefined ? call : { ...call, durable: true }
     const wrong =
       judgeArguments(queue, wanted.arguments) ??
       judgeProperties(queue, wanted) ??
-      (over === undefined ? undefined : judgeOverTopic(queue, wanted.arguments)) ??
+      (over === undefined
+        ? undefined
+        : (judgeOverTopic(queue, wanted.arguments) ?? judgePartitions(queue, over, wanted.arguments))) ??
       mayMake()
     if (wrong !== undefined) return wrong
     const topic =
@@ -399,6 +397,16 @@ export class QueueDesk {
       bytes: this.#bytesOf(topic),
     }
   }
+}
+
+/** A topic has its partitions already. */
+function judgePartitions(queue: string, { partitions }: Topic, args: FieldTable): Refusal | undefined {
+  const wanted = fieldNumber(findField(args, 'x-partitions')) ?? partitions
+  if (wanted === partitions) return undefined
+  return refuse(
+    'inequivalentDeclaration',
+    `inequivalent arg 'x-partitions' for ${queue}: received '${wanted}' but current is '${partitions}'`,
+  )
 }
 
 /** Somebody was faster: look again. */
