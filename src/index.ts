@@ -6,14 +6,20 @@ export { startBroker } from './server/embedded.ts'
 export {
   RequestRefused,
   StartFailure,
+  type BrokerClock,
   type BrokerOptions,
+  type Duration,
+  type Fault,
+  type Faults,
   type QueueCounts,
   type Queues,
   type RecordToStore,
+  type ResponsesOf,
   type RunningBroker,
   type StoredPlace,
   type StoredRecord,
   type Topics,
   type TopicSummary,
+  type VirtualBroker,
 } from './server/embedding.ts'
 export type { Config } from './server/config.ts'

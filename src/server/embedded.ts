@@ -3,27 +3,78 @@
 // Does not know: how a broker is put together (start.ts).
 
 import type { SessionIdentity } from '../broker/door.ts'
+import type { Store } from '../log/store.ts'
 import { embeddedQueues } from './embedded-queues.ts'
 import { embeddedTopics } from './embedded-topics.ts'
-import { StartFailure, type BrokerOptions, type RunningBroker } from './embedding.ts'
-import { startServer } from './start.ts'
+import { StartFailure, type BrokerOptions, type RunningBroker, type VirtualBroker } from './embedding.ts'
+import { FaultNet } from './fault-net.ts'
+import { FaultStore } from './fault-store.ts'
+import { FaultDesk } from './faults.ts'
+import { Activity } from './node-activity.ts'
+import { nodeClock } from './node-world.ts'
+import { cutterOf } from './response-cutter.ts'
+import { startServer, type RunningServer } from './start.ts'
+import type { Surroundings } from './surroundings.ts'
+import { millisecondsOf, VirtualClock } from './virtual-clock.ts'
 
 /** Who `broker.topics` and `broker.queues` are to the broker. */
 const self: SessionIdentity = { vhost: '/', principal: 'guest', clientId: 'embedding', address: 'embedded' }
 
+export async function startBroker(options: BrokerOptions & { readonly clock: 'virtual' }): Promise<VirtualBroker>
+export async function startBroker(options?: BrokerOptions): Promise<RunningBroker>
 export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
+  return (await embed(options)).broker
+}
+
+/** The public broker, and what it is the public side of. `near` lies between it and the engine. */
+export async function embed(
+  options: BrokerOptions,
+  near: (engine: Store) => Store = (engine) => engine,
+): Promise<{
+  readonly broker: RunningBroker
+  readonly server: RunningServer
+  readonly clock: VirtualClock | undefined
+}> {
   const { clock = 'real', ...config } = options
-  if (clock !== 'real') throw new StartFailure(`clock: ${JSON.stringify(clock)} is not there yet`)
-  const server = await startServer(config)
+  if (clock !== 'real' && clock !== 'virtual') {
+    throw new StartFailure(`clock: ${JSON.stringify(clock)} is not allowed; it must be real or virtual`)
+  }
+  const realClock = nodeClock()
+  const activity = new Activity()
+  const faults = new FaultDesk()
+  const virtual = clock === 'virtual' ? new VirtualClock(realClock, activity) : undefined
+  const surroundings: Surroundings = {
+    ...(virtual === undefined ? {} : { clock: () => virtual }),
+    net: (net, protocol) => {
+      const rules = faults.rulesOf(protocol)
+      return faults.use(protocol, new FaultNet(net, realClock, rules, cutterOf[protocol], activity.stirred))
+    },
+    store: (store) => new FaultStore(near(store), activity, faults.nextAppend),
+  }
+  const server = await startServer(config, surroundings)
+  // Whoever is connected to a broker that promises nothing any more is told so by its socket.
+  void server.failed.then(() => {
+    faults.refuseConnections()
+    faults.disconnect()
+  })
   const session = server.session(self)
-  return {
+  const close = (): Promise<void> => server.close().finally(() => virtual?.stop())
+  const broker = {
     kafka: server.kafka.address,
     amqp: server.amqp.url,
     topics: embeddedTopics(session, server.clock),
     queues: embeddedQueues(session),
+    faults,
+    ...(virtual === undefined ? {} : { clock: publicClock(virtual) }),
     ...(server.dataPath === undefined ? {} : { dataPath: server.dataPath }),
     failed: server.failed,
-    close: () => server.close(),
-    [Symbol.asyncDispose]: () => server.close(),
+    close,
+    [Symbol.asyncDispose]: close,
   }
+  return { broker, server, clock: virtual }
 }
+
+const publicClock = (clock: VirtualClock): VirtualBroker['clock'] => ({
+  now: () => clock.nowMs(),
+  advance: async (by) => await clock.advance(millisecondsOf(by)),
+})

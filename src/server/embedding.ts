@@ -23,6 +23,7 @@ export interface RunningBroker {
   readonly amqp: string
   readonly topics: Topics
   readonly queues: Queues
+  readonly faults: Faults
   /** The data folder; undefined in memory. */
   readonly dataPath?: string
   /**
@@ -34,6 +35,68 @@ export interface RunningBroker {
   close(): Promise<void>
   /** As `close()`: `await using broker = await startBroker()`. */
   [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A broker whose time is the test's. */
+export interface VirtualBroker extends RunningBroker {
+  readonly clock: BrokerClock
+}
+
+/** `1500` milliseconds, or `'250ms'`, `'90s'`, `'5m'`, `'1h'`, `'7d'`. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+/** Time stands still between two calls of `advance`. It begins at the real time of the start. */
+export interface BrokerClock {
+  /** Milliseconds since 1970. */
+  now(): number
+  /**
+   * Moves time. Everything that comes due on the way happens at its time, in order: TTLs, delays, sessions of groups,
+   * retention … Each time what it sets going is waited for, to the disk and to clients of this process, as far as they
+   * answer at once. Resolves when nothing that is due is left.
+   */
+  advance(by: Duration): Promise<void>
+}
+
+// --- faults -----------------------------------------------------------------------------------------------------
+
+/**
+ * What goes wrong in production, on demand. A fault of the network hits what is sent from now on; every fault ends by
+ * itself once its count is used up, or by `heal()`.
+ */
+export interface Faults {
+  /**
+   * The broker does what it is asked and the next `count` answers never leave. The client then waits for as long as it
+   * would, unless `thenDisconnect` cuts its connection, which is how an answer gets lost in a real network.
+   */
+  dropResponses(count: number, of?: ResponsesOf & { readonly thenDisconnect?: boolean }): Fault
+  /** Answers, and whatever follows them on their connection, leave `byMs` of real time later. */
+  delayResponses(byMs: number, of?: ResponsesOf): Fault
+  /** Cuts the open connections, all or those of one protocol; answers how many. */
+  disconnect(protocol?: 'kafka' | 'amqp'): number
+  /** New connections are cut at once; open ones stay. */
+  refuseConnections(protocol?: 'kafka' | 'amqp'): Fault
+  /**
+   * Nothing can be stored: `full` is a disk without room, `io` one that fails. With a count only so many appends fail,
+   * one append being what the broker writes at once: often the records of several clients.
+   */
+  failDisk(as: 'full' | 'io', appends?: number): Fault
+  /** Ends all that are left. */
+  heal(): void
+}
+
+export interface ResponsesOf {
+  readonly protocol?: 'kafka' | 'amqp'
+  /**
+   * Kafka's name of the request (`Produce`, `OffsetCommit`) or AMQP's of the method that is sent (`basic.ack`, `basic.deliver`);
+   * it says the protocol too.
+   */
+  readonly name?: string
+}
+
+export interface Fault {
+  /** How often it struck. */
+  readonly hits: number
+  heal(): void
 }
 
 // --- topics and queues ------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, 
 import { StartFailure } from './embedding.ts'
 import { openListener, type Drainable, type OpenListener } from './listeners.ts'
 import { nodeWorld } from './node-world.ts'
+import type { ClientProtocol, Surroundings } from './surroundings.ts'
 
 /** Where clients connect. `address` is host:port; of a listener that is off it is `off`, and the port 0. */
 export interface Listening {
@@ -48,9 +49,13 @@ const drainMs = 1000
 /** The memory store holds no more than this: a test that never ends must not take the machine down. */
 const memoryStoreBytesMax = 1024 * 1024 * 1024
 
-export async function startServer(given: Partial<Config> = {}): Promise<RunningServer> {
+export async function startServer(
+  given: Partial<Config> = {},
+  surroundings: Surroundings = {},
+): Promise<RunningServer> {
   const config = judged(given)
-  const world = nodeWorld({ trace: { level: config.logLevel, format: config.logFormat } })
+  const real = nodeWorld({ trace: { level: config.logLevel, format: config.logFormat } })
+  const world = surroundings.clock === undefined ? real : { ...real, clock: surroundings.clock(real.clock) }
   const { failed, fail } = failure()
   /** What is open, to be closed in reverse. */
   const opened: { close(): Promise<void> }[] = []
@@ -63,7 +68,9 @@ export async function startServer(given: Partial<Config> = {}): Promise<RunningS
     if (first !== undefined) throw first
   }
   try {
-    const { store, dataPath, clusterId } = await openStore(world, storeOf(config.store) as StorePlace, fail)
+    const engine = await openStore(world, storeOf(config.store) as StorePlace, fail)
+    const { dataPath, clusterId } = engine
+    const store = surroundings.store?.(engine.store) ?? engine.store
     opened.push(store)
     // Known once it is there; the broker shows it to operators.
     let kafka = off
@@ -73,12 +80,12 @@ export async function startServer(given: Partial<Config> = {}): Promise<RunningS
       brokerConfig(config, dataPath, clusterId, () => `PLAINTEXT://${kafka.address}`),
     )
     opened.push(broker)
-    const listeners = await openListeners(world, config, broker, fail)
+    const listeners = await openListeners(real, surroundings, config, broker, fail)
     opened.push({ close: () => listeners.drain(drainMs) })
     kafka = listeners.kafka
     const { amqp } = listeners
     const openSession = (identity: SessionIdentity): Session => broker.session(identity)
-    const admin = dataPath === undefined ? undefined : await openAdminSocket(world, dataPath, openSession)
+    const admin = dataPath === undefined ? undefined : await openAdminSocket(real, dataPath, openSession)
     if (admin !== undefined) opened.push({ close: () => admin.drain(drainMs) })
     let closing: Promise<void> | undefined
     return {
@@ -102,18 +109,20 @@ const off: Listening = { host: '', port: 0, address: 'off' }
 /** A listener for each protocol that is not off: all of them, or none is left open. */
 async function openListeners(
   world: World,
+  { net }: Surroundings,
   config: Config,
   broker: Broker,
   broken: (error: unknown) => void,
 ): Promise<{ readonly kafka: Listening; readonly amqp: Listening; drain(timeoutMs: number): Promise<void> }> {
   const open: OpenListener[] = []
   const listen = async (
-    option: 'kafka' | 'amqp',
+    option: ClientProtocol,
     converse: () => (connection: Connection) => Drainable,
   ): Promise<Listening> => {
     const at = parseAddress(config[option], 0)
     if (at === undefined) return off
-    const listener = await openListener(world, at, converse()).catch((error: unknown) => {
+    const near = net === undefined ? world : { ...world, net: net(world.net, option) }
+    const listener = await openListener(near, at, converse()).catch((error: unknown) => {
       throw error instanceof NetError ? new StartFailure(listenFailure(error, option)) : error
     })
     open.push(listener)
