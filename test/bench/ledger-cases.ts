@@ -48,7 +48,8 @@ async function readAll(round: Round, { ledgers }: Fan, messages: number): Promis
     `${ledgers}`,
   ]
   const amount = ['-x', '0', '-y', `${ledgers}`, '-D', `${messages}`, '-q', '250']
-  return (await perfTest(round.cacheDir, round.side.address, ['-p', ...pattern, ...amount])).received
+  return (await perfTest(round.cacheDir, round.side.address, ['-p', '--skip-binding-queues', ...pattern, ...amount]))
+    .received
 }
 
 interface Fanned {
