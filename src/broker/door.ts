@@ -322,7 +322,7 @@ export interface LagView {
 
 /** Sums over the partitions. Two of them, some time apart, tell rates: `end` rises by what came, `position` by what went. */
 export interface LagBacklog {
-  /** A group's: offsets between its place and the end, of which a few may hold no record. A queue's: exactly its messages. */
+  /** A group's: offsets between its place and the end, of which a few may hold no record. A queue's: its messages, and what its filter has not looked at. */
   readonly records: number
   /** Of a queue's records, handed out and not settled, or waiting for their next try. */
   readonly unacknowledged: number

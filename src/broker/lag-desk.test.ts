@@ -167,6 +167,35 @@ test('groups: by topic, over the partitions they have offsets of; a stream and i
   expect(await rowsOf(session, 'none')).toEqual([])
 })
 
+test('further ledgers: each its own row over the one log, whether or not anybody opened them', async () => {
+  const open = place()
+  let session = await open()
+  const text = (name: string, value: string) => ({ name, value: { type: 'text', value: Buffer.from(value) } }) as const
+  await session.createTopics(
+    [{ name: 'orders', partitions: 1, replicationFactor: undefined, settings: new Map() }],
+    false,
+  )
+  const batch = testBatch({ nowMs: () => 1000 }, { count: 6, timestampsMs: [1000, 1001, 1002, 1003, 1004, 1005] })
+  await session.produce({ topic: { name: 'orders' }, partition: 0, batch, acks: -1 })
+  const further = { ...declaration, arguments: [text('x-log', 'orders')] }
+  await session.queues.declareQueue({ ...further, name: 'audit' })
+  await session.queues.declareQueue({
+    ...further,
+    name: 'late',
+    arguments: [...further.arguments, text('x-start', 'next')],
+  })
+  const channel = session.queues.openChannel(sink)
+  for (const _ of [1, 2, 3, 4]) await channel.get('audit', true)
+  const rows = [
+    { kind: 'queue', name: 'audit', topic: 'orders', backlog: { records: 2, end: 6, position: 4, oldestMs: 1004 } },
+    { kind: 'queue', name: 'late', topic: 'orders', backlog: { records: 0, end: 6, position: 6 } },
+  ]
+  expect(await rowsOf(session)).toMatchObject(rows)
+  expect(await rowsOf(session, 'orders')).toMatchObject(rows)
+  session = await open()
+  expect(await rowsOf(session)).toMatchObject(rows)
+})
+
 test('of thousands of logs that nobody used only some are opened for one answer, the others at the next', async () => {
   const open = place()
   let session = await open()
