@@ -1,4 +1,4 @@
-// The compat command: one foreign client or suite against our broker (or a given one), judged by its allow-list.
+// The compat command: foreign clients or suites against our broker (or a given one), judged by their allow-lists.
 // Promises: ends in bounded time, leaves no process and no file behind; exit 1 when a name of tests.allow did not pass.
 // Does not know: what any suite checks.
 
@@ -16,7 +16,8 @@ import type { BrokerUnderTest, Outcome, Suite, SuiteContext } from './suite.ts'
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 
 const USAGE = `usage: npm run compat -- list
-       npm run compat -- NAME [--broker HOST:PORT] [--update] [--all] [--only REGEX] [--keep]
+       npm run compat -- NAME … [--broker HOST:PORT] [--update] [--all] [--only REGEX] [--keep]
+  of several names each is run, and then what crosses them
   --broker  use this broker instead of starting ours
   --update  append names that pass and are in neither list to tests.allow
   --all     run the excluded names too (they cannot fail the run)
@@ -49,11 +50,11 @@ async function loadSuite(name: string): Promise<Suite> {
   throw new Error(`${name}/suite.ts exports no suite`)
 }
 
-function parseBroker(address: string, dataDir: string | null): BrokerUnderTest {
+function parseBroker(address: string, amqp: string, dataDir: string | null): BrokerUnderTest {
   const cut = address.lastIndexOf(':')
   const port = Number(address.slice(cut + 1))
   if (cut < 1 || !Number.isInteger(port)) throw new Error(`--broker wants HOST:PORT, not "${address}"`)
-  return { host: address.slice(0, cut), port, address, dataDir }
+  return { host: address.slice(0, cut), port, address, amqp, dataDir }
 }
 
 function show(outcome: Outcome): void {
@@ -125,12 +126,16 @@ async function compat(name: string, options: Options): Promise<number> {
   const folder = join(HERE, name)
   let served: Served | null = null
   try {
-    const isAmqp = suite.protocol === 'amqp'
+    const { protocol = 'kafka' } = suite
     if (options.broker === null) {
-      served = await serve({ dataDir, settings: suite.settings ?? [], ...(isAmqp ? { amqpPort: 0 } : {}) })
-    }
-    const address = options.broker ?? (isAmqp ? served?.amqp : served?.address) ?? ''
-    const broker = parseBroker(address, served === null ? null : dataDir)
+      served = await serve({
+        dataDir,
+        settings: suite.settings ?? [],
+        ...(protocol === 'kafka' ? {} : { amqpPort: 0 }),
+      })
+    } else if (protocol === 'both') throw new Error(`suite ${name} needs both listeners: it runs against ours only`)
+    const address = options.broker ?? (protocol === 'amqp' ? served?.amqp : served?.address) ?? ''
+    const broker = parseBroker(address, (protocol === 'both' && served?.amqp) || '', served === null ? null : dataDir)
     const began = performance.now()
     const outcomes = await runBounded(suite, {
       broker,
@@ -166,22 +171,35 @@ async function main(): Promise<number> {
       keep: { type: 'boolean' },
     },
   })
-  const name = positionals[0]
-  if (name === undefined || positionals.length > 1) {
+  if (positionals.length === 0) {
     console.log(USAGE)
     return 2
   }
-  if (name === 'list') {
+  if (positionals[0] === 'list') {
     console.log(suiteNames().join('\n'))
     return 0
   }
-  return compat(name, {
+  const options = {
     broker: values.broker ?? null,
     update: values.update ?? false,
     all: values.all ?? false,
     only: values.only === undefined ? null : new RegExp(values.only),
     keep: values.keep ?? false,
-  })
+  }
+  let worst = 0
+  for (const name of await withCrossing(positionals)) worst = Math.max(worst, await compat(name, options))
+  return worst
+}
+
+/** The suites asked for, and behind them those that cross them. */
+async function withCrossing(asked: readonly string[]): Promise<readonly string[]> {
+  if (asked.length < 2) return asked
+  const crossing: string[] = []
+  for (const name of suiteNames()) {
+    const { crosses } = await loadSuite(name)
+    if (!asked.includes(name) && crosses?.every((one) => asked.includes(one)) === true) crossing.push(name)
+  }
+  return [...asked, ...crossing]
 }
 
 main()

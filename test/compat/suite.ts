@@ -16,12 +16,14 @@ export interface BrokerUnderTest {
   readonly port: number
   /** `host:port`. */
   readonly address: string
+  /** Where AMQP clients connect, of a suite for both protocols; else empty. */
+  readonly amqp: string
   /** The data folder, when the broker was started here. */
   readonly dataDir: string | null
 }
 
-/** Whose clients a suite runs: the listener they are pointed at. */
-export type Protocol = 'kafka' | 'amqp'
+/** Whose clients a suite runs: the listener they are pointed at. Of `both`, Kafka's is the address. */
+export type Protocol = 'kafka' | 'amqp' | 'both'
 
 export interface SuiteContext {
   readonly broker: BrokerUnderTest
@@ -46,6 +48,8 @@ export interface Suite {
   readonly limitMinutes: number
   /** `kafka` unless said. */
   readonly protocol?: Protocol
+  /** Runs too when all suites of these names are asked for. */
+  readonly crosses?: readonly string[]
   /** Broker settings beyond the defaults, as `key=value`. */
   readonly settings?: readonly string[]
   run(context: SuiteContext): Promise<readonly Outcome[]>
