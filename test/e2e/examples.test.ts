@@ -65,6 +65,15 @@ test('a broker inside a program', async () => {
   expect(await run('embedded.js')).toEqual(['stored at offset 0'])
 })
 
+test('a test suite on a broker of its own', async () => {
+  const passed = (await run('test-suite.js')).filter((line) => /^(not )?ok /.test(line))
+  expect(passed).toEqual([
+    'ok 1 - an order becomes one invoice',
+    'ok 2 - one invoice also when the network loses the answer',
+    'ok 3 - who has not paid after an hour is reminded',
+  ])
+})
+
 /** What each of examples/rabbitmq prints; where two sides print side by side, sorted. */
 const rabbitmq: Readonly<Record<string, { readonly lines: readonly string[]; readonly isSorted?: true }>> = {
   orders: { lines: ['Order received: Order: #12345'] },
@@ -140,7 +149,8 @@ test('every example is run here or by the pika suite, and listed in its page', (
     expect(page).toContain(`examples/${file}`)
     if (kind === 'py' && file.startsWith('rabbitmq/')) expect(pika).toContain(`"${name}"`)
     if (kind === 'js') expect(here).toContain(name)
-    expect(textOf(`examples/${file}`)).toContain(`examples/${file} [`.replace('embedded.js [', 'embedded.js'))
+    const takesNothing = file === 'embedded.js' || file === 'test-suite.js'
+    expect(textOf(`examples/${file}`)).toContain(`examples/${file}${takesNothing ? '' : ' ['}`)
     expect(textOf(`examples/${file}`).trimEnd().split('\n').length).toBeLessThanOrEqual(80)
   }
 })
