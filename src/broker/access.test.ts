@@ -150,6 +150,7 @@ const calls: readonly (readonly [string, readonly Denied[], Asked])[] = [
     ['configure queue'],
     (session) => session.queues.deleteQueue('there', { ifUnused: false, ifEmpty: false }),
   ],
+  ['rewindQueue', ['configure queue'], (session) => session.queues.rewindQueue('there', { kind: 'first' })],
   ['purgeQueue', ['read queue'], (session) => session.queues.purgeQueue('there')],
   ['publish', ['write exchange'], (session) => session.queues.openChannel(sink).publish(publication)],
   ['consume', ['read queue'], (session) => session.queues.openChannel(sink).consume(consume)],

@@ -90,6 +90,7 @@ export function authorisedQueues(rooms: QueueRooms, identity: SessionIdentity, j
     deleteQueue: async (name, only) =>
       judge('configure', 'queue', name) ?? (await desk.delete(vhost, owner, name, only)),
     purgeQueue: async (name) => judge('read', 'queue', name) ?? (await desk.purge(vhost, owner, name)),
+    rewindQueue: async (name, to) => judge('configure', 'queue', name) ?? (await desk.rewind(vhost, owner, name, to)),
     openChannel: (sink) => new AuthorisedChannel(rooms.openChannel(channelIdentity, sink), judge),
     storagePressure: () => rooms.storagePressure(),
     watchPressure: (changed) => rooms.watchPressure(changed),

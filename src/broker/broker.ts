@@ -23,6 +23,7 @@ import { Quotas } from './quotas.ts'
 import { goingWith, QueueHouse, queueMachines } from './queue-rooms.ts'
 import { openSession, type Rooms } from './session.ts'
 import { SettingDesk } from './setting-desk.ts'
+import { NameTurns } from './streams/name-turns.ts'
 import { Partitions } from './streams/partitions.ts'
 import { ProducerIds } from './streams/producer-ids.ts'
 import { ProducerSnapshots } from './streams/producer-snapshots.ts'
@@ -67,9 +68,11 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
   const { catalog, settings, machineLog } = state
   const { roomLeft, partitions } = openPartitions(world, store, state)
   const { nodeId } = localOwnership(config.nodeId ?? 1).self
+  const turns = new NameTurns()
   const topics = new Topics({
     world,
     store,
+    turns,
     catalog,
     machineLog,
     partitions,
@@ -83,7 +86,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })
   const createsTopics = () => settings.boolean('auto.create.topics.enable')
-  const queues = new QueueHouse({ ...state, world, store, partitions, topics, roomLeft, createsTopics })
+  const queues = new QueueHouse({ ...state, world, store, partitions, topics, turns, roomLeft, createsTopics })
   const rooms: Rooms = {
     clock: world.clock,
     access: config.access ?? everythingAllowed,

@@ -41,6 +41,22 @@ export interface QueueCount {
   readonly consumers: number
 }
 
+/** Where a queue goes on: one place in each of its partitions. */
+export type RewindTo =
+  | { readonly kind: 'first' }
+  | { readonly kind: 'next' }
+  | { readonly kind: 'offset'; readonly offset: number }
+  /** The first message stored at that time or later, ms since 1970. */
+  | { readonly kind: 'time'; readonly timeMs: number }
+
+export interface RewoundPartition {
+  readonly partition: number
+  /** The first that is delivered again. */
+  readonly offset: number
+  /** What was asked for, or may have been, is not kept any more: it begins with what is. */
+  readonly isCut: boolean
+}
+
 // --- publishing ---------------------------------------------------------------------------------------------------
 
 /** One published message. All slices are the caller's again when publish() returns. May be one object used again. */
@@ -218,6 +234,11 @@ export interface QueueCalls {
   /** Answers how many ready messages went with it; 0 for a queue that is not there. */
   deleteQueue(name: string, only: { readonly ifUnused: boolean; readonly ifEmpty: boolean }): Promise<number | Refusal>
   purgeQueue(name: string): Promise<number | Refusal>
+  /**
+   * The queue's ledger begins anew there: what lies behind it is ready, what lies before it is none of the queue's.
+   * Consumers stay; what they hold is nobody's any more, and settling it gives back their credit and nothing else.
+   */
+  rewindQueue(name: string, to: RewindTo): Promise<readonly RewoundPartition[] | Refusal>
   openChannel(sink: ChannelSink): Channel
   /** Why publishes are refused for want of room; undefined: they are not. `changed` is called when that changes. */
   storagePressure(): string | undefined

@@ -28,7 +28,9 @@ import { Topology } from './queues/exchanges/topology.ts'
 import type { TopicPolicy } from './settings/topic-policy.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { RoomLeft } from './streams/room-left.ts'
-import type { NewFurtherQueue, Topics } from './streams/topics.ts'
+import type { NameTurns } from './streams/name-turns.ts'
+import { TopicLedgers, type NewFurtherQueue } from './streams/topic-ledgers.ts'
+import type { Topics } from './streams/topics.ts'
 
 /** What of queues is kept in the machine log: there before it is replayed. */
 export interface QueueMachines {
@@ -61,6 +63,7 @@ export interface QueueHouseHost extends QueueMachines {
   readonly machineLog: MachineLog
   readonly partitions: Partitions
   readonly topics: Topics
+  readonly turns: NameTurns
   readonly roomLeft: RoomLeft
   readonly coordinator: Pick<GroupCoordinator, 'committedOffset'>
   /** Whether topics are made for those who write to them. */
@@ -70,6 +73,7 @@ export interface QueueHouseHost extends QueueMachines {
 export class QueueHouse {
   readonly rooms: QueueRooms
   readonly #host: QueueHouseHost
+  readonly #topicLedgers: TopicLedgers
   readonly #desk: QueueDesk
   readonly #queues: Queues
   readonly #deadLetters: DeadLetters
@@ -102,24 +106,8 @@ export class QueueHouse {
       makeTopic: (vhost, name) => this.#makeTopic(vhost, name),
       produceRefusal,
     })
-    this.#desk = new QueueDesk({
-      world,
-      store,
-      catalog,
-      topics: {
-        createQueue: (wanted) => host.topics.createQueue(wanted),
-        startQueue: (topic, queue, starts) => host.topics.setQueue(topic, queue, () => [startsOf(ledgers, starts)]),
-        createFurther: (wanted, starts) => makeFurther(host, wanted, starts),
-        endQueue: (topic) => host.topics.setQueue(topic, undefined),
-        delete: (topic) => host.topics.delete(topic, true),
-      },
-      queues: this.#queues,
-      replies,
-      partitions: host.partitions,
-      policyOf,
-      ledgersSettled: () => ledgers.settled(),
-      policiesOn: (topic) => policiesOn(topology, topic),
-    })
+    this.#topicLedgers = this.#openTopicLedgers()
+    this.#desk = this.#openDesk(replies, policyOf)
     const channelHost = {
       world,
       router: topology,
@@ -143,6 +131,58 @@ export class QueueHouse {
     })
     this.#desk.start()
     void this.#queues.start(catalog.all().filter((topic) => topic.queue !== undefined))
+  }
+
+  #openTopicLedgers(): TopicLedgers {
+    const { roomLeft } = this.#host
+    return new TopicLedgers({
+      ...this.#host,
+      createRefusal: () => roomLeft.createRefusal(),
+      dropped: (topic) => this.gone(topic),
+    })
+  }
+
+  #openDesk(replies: ReplyDesk, policyOf: (topic: Topic) => QueuePolicy): QueueDesk {
+    const host = this.#host
+    const { world, store, catalog, ledgers, topology } = host
+    return new QueueDesk({
+      world,
+      store,
+      catalog,
+      topics: {
+        createQueue: (wanted) => host.topics.createQueue(wanted),
+        startQueue: (topic, queue, starts) => host.topics.setQueue(topic, queue, () => [startsOf(ledgers, starts, 0)]),
+        createFurther: (wanted, starts) => makeFurther(ledgers, this.#topicLedgers, wanted, starts),
+        rewind: (topic, starts) => this.#rewind(topic, starts),
+        endQueue: (topic) => host.topics.setQueue(topic, undefined),
+        delete: (topic) => host.topics.delete(topic, true),
+      },
+      queues: this.#queues,
+      replies,
+      partitions: host.partitions,
+      policyOf,
+      ledgersSettled: () => ledgers.settled(),
+      policiesOn: (topic) => policiesOn(topology, topic),
+    })
+  }
+
+  /** The new ledgers and the end of the old ones are one append; then the queue takes them up. */
+  async #rewind(topic: Topic, starts: readonly QueueStart[]): Promise<Topic | Refusal> {
+    const { ledgers, catalog } = this.#host
+    let before: readonly LedgerId[] = []
+    const rewound = await this.#topicLedgers.changeLedger(topic, (now, { ledger: number = 0 }) => {
+      before = ledgersOf(now, catalog.sourceOf(now))
+      const ended = before.flatMap((id) => ledgers.recordsForForgotten(id))
+      if (!now.isVolatile) return [startsOf(ledgers, starts, number), { machine: ledgers, records: ended }]
+      for (const { log, start } of starts) ledgers.open({ log, number }, start, 1, true)
+      return []
+    })
+    if (isRefusal(rewound)) return rewound
+    for (const id of before) ledgers.forgotten(id)
+    for (const { log, start } of starts) ledgers.started({ log, number: rewound.ledger ?? 0 }, start)
+    await this.#queues.rewound(rewound)
+    this.#queues.trim(catalog.sourceOf(rewound))
+    return rewound
   }
 
   /** As a produce of a Kafka client makes it. */
@@ -236,26 +276,25 @@ const least = (setting: number, policy: number | undefined): number =>
   policy === undefined ? setting : setting < 0 ? policy : Math.min(setting, policy)
 
 /** Where a declared queue begins, in the append that declares it. */
-const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[]): Decision => ({
+const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[], number: number): Decision => ({
   machine: ledgers,
-  records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number: 0 }, start)),
+  records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number }, start)),
 })
 
 /** A queue over another's logs, with its ledgers from the first moment on. */
 async function makeFurther(
-  { topics, ledgers }: QueueHouseHost,
+  ledgers: Ledgers,
+  topicLedgers: TopicLedgers,
   wanted: NewFurtherQueue,
   starts: readonly QueueStart[],
 ): Promise<Topic | Refusal> {
-  const made = await topics.createFurther(wanted, ({ ledger: number = 0 }) => [
-    { machine: ledgers, records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number }, start)) },
-  ])
+  const made = await topicLedgers.createFurther(wanted, ({ ledger = 0 }) => [startsOf(ledgers, starts, ledger)])
   if (isRefusal(made)) return made
   for (const { log, start } of starts) {
     const id = { log, number: made.ledger ?? 0 }
     // Of what is only in memory nothing else knows where it begins.
     if (made.isVolatile) ledgers.open(id, start, 1, true)
-    else ledgers.started(id)
+    else ledgers.started(id, start)
   }
   return made
 }

@@ -39,7 +39,9 @@ export function addQueueCommands(program: Command, dataFolder: string): void {
 }
 
 function addQueues(program: Command, dataFolder: string): void {
-  const command = program.command('queues').description('list, describe, declare, delete, purge, get and publish')
+  const command = program
+    .command('queues')
+    .description('list, describe, declare, delete, purge, rewind, get and publish')
   const queues = { command, dataFolder }
   adminCommand(queues, 'list', 'all queues').action(async (flags) => (await import('./queues.ts')).listQueues(flags))
   adminCommand(queues, 'describe <queue>', 'messages, consumers and arguments').action(async (name, flags) =>
@@ -58,6 +60,10 @@ function addQueues(program: Command, dataFolder: string): void {
   adminCommand(queues, 'purge <queue>', 'drop all messages that are ready').action(async (name, flags) =>
     (await import('./queues.ts')).purgeQueue(name, flags),
   )
+  adminCommand(queues, 'rewind <queue>', 'go on from another place: what lies behind it comes again')
+    .option('--to <place>', 'first, next, or a time: 2026-11-21T12:30Z or milliseconds since 1970')
+    .option('--to-offset <n>', 'this offset of each partition')
+    .action(async (name, flags) => (await import('./queue-rewind.ts')).rewindQueue(name, flags))
   adminCommand(queues, 'get <queue>', 'show messages and put them back')
     .option('--count <n>', 'how many', '1')
     .option('--ack', 'take them out of the queue instead')

@@ -196,8 +196,8 @@ export interface LedgersPart {
    * caller appends with its own in the same turn. A start of 0 needs none.
    */
   recordsForStart(id: LedgerId, start: number): readonly MachineRecord[]
-  /** What recordsForStart() gave is committed, and nobody has opened the ledger yet. */
-  started(id: LedgerId): void
+  /** What recordsForStart() gave is committed: nothing below `start` is held by it. */
+  started(id: LedgerId, start: number): void
   /** Writes what is dirty now: a confirm or an answer that follows may be taken for a promise of it. */
   flush(): void
   /**

@@ -389,6 +389,19 @@ export class Queue implements QueuePart, PumpTask {
     this.resume()
   }
 
+  /** Of what was consumed and comes again nobody knows any more when it expires: all of it is looked at. */
+  async lookForExpired(): Promise<Refusal | undefined> {
+    const refused = await this.ready()
+    if (refused !== undefined) return refused
+    const earliestExpiryMs = this.#rooms.world.clock.nowMs()
+    for (const lane of this.#lanes) {
+      const { floor, end } = lane.log.ledger
+      if (end > floor) lane.log.ledger.note({ base: floor, count: end - floor, level: 0, earliestExpiryMs })
+      this.#woken(lane)
+    }
+    return undefined
+  }
+
   drop(reason: CancelReason): void {
     if (this.isDeleted) return
     this.isDeleted = true

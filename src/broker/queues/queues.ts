@@ -152,6 +152,16 @@ export class Queues implements QueuesPart {
     this.#rooms.trimming.lookAgain()
   }
 
+  /** The queue goes by other ledgers now: it takes them up. */
+  async rewound(topic: Topic): Promise<void> {
+    const queue = this.find(topic.vhost, topic.name)
+    // Only what was published to it may say itself when it expires.
+    if (!(queue instanceof Queue) || topic.origin === 'kafka' || topic.over !== undefined) return
+    const refused = await queue.lookForExpired()
+    if (refused !== undefined)
+      this.#host.world.trace.warn('expired messages may come again', { queue: topic.name, why: refused.why })
+  }
+
   /** As find(), but only when it was asked for before. */
   seen(topic: Topic): AnyQueue | undefined {
     return this.#byId.get(topic.id)

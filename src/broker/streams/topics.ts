@@ -3,10 +3,9 @@
 // put right at start. One name is made once, however many ask at the same time.
 // Does not know: who asks; quotas; what partitions hold.
 
-import { assert } from '../../base/assert.ts'
 import type { World } from '../../base/world.ts'
 import { machineLogId, type Decision, type MachineLog } from '../../log/machine.ts'
-import { AppendFailure, logId, type LogId, type Store, type TopicId } from '../../log/store.ts'
+import { logId, type LogId, type Store, type TopicId } from '../../log/store.ts'
 import type { Catalog, Topic, TopicFacts } from '../catalog.ts'
 import type { NewTopic } from '../door.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
@@ -14,9 +13,10 @@ import type { QueueFacts } from '../queues/facts.ts'
 import { logSettingsOf, type TopicPolicy } from '../settings/topic-policy.ts'
 import type { Partitions } from './partitions.ts'
 import type { ProducerSnapshots } from './producer-snapshots.ts'
+import type { NameTurns } from './name-turns.ts'
+import { goneMeanwhile, refusalOf } from './topic-refusals.ts'
 import { judgeTopicName } from './topic-names.ts'
 import {
-  freeLedger,
   judgePartitionCount,
   judgePartitions,
   MetricNames,
@@ -33,6 +33,7 @@ export interface TopicsHost {
   readonly partitions: Partitions
   readonly snapshots: ProducerSnapshots
   readonly nodeId: number
+  readonly turns: NameTurns
   /** Partitions of a topic that does not say. */
   defaultPartitions(): number
   /** Why nothing new may be made now (the reserve of the disk is touched). */
@@ -59,30 +60,19 @@ export interface NewQueue {
   readonly isVolatile: boolean
 }
 
-/** A queue that is over the logs of another topic. */
-export interface NewFurtherQueue {
-  readonly name: string
-  readonly over: Topic
-  readonly queue: QueueFacts
-  readonly isVolatile: boolean
-}
-
 /** What a topic would be. */
 type Plan = TopicFacts
-
-const noOverrides: ReadonlyMap<string, string> = new Map()
-
-const keyOf = (vhost: string, name: string): string => `${vhost}\0${name}`
 
 export class Topics {
   readonly #host: TopicsHost
   /** Names being made or unmade: whoever wants one waits. */
-  readonly #busy = new Map<string, Promise<unknown>>()
+  readonly #turns: NameTurns
   /** Logs of deleted topics that are being removed. */
   readonly #removals = new Set<Promise<void>>()
 
   constructor(host: TopicsHost) {
     this.#host = host
+    this.#turns = host.turns
   }
 
   /** One outcome a topic, in order; all that can be made are made in one step. */
@@ -93,7 +83,7 @@ export class Topics {
   ): Promise<readonly (Topic | Refusal)[]> {
     const names = wanted.map((topic) => topic.name)
     const repeated = new Set(names.filter(seenBefore()))
-    for (let busy; (busy = this.#busyWith(vhost, names)) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(vhost, names)) !== undefined;) await busy
     const full = this.#host.createRefusal() ?? this.#notReady()
     if (full !== undefined) return wanted.map(() => full)
     const taken = new MetricNames(this.#host.catalog, vhost)
@@ -118,7 +108,7 @@ export class Topics {
     for (;;) {
       const found = this.#host.catalog.find(vhost, { name })
       if (found !== undefined) return found
-      const busy = this.#busy.get(keyOf(vhost, name))
+      const busy = this.#turns.busyWith(vhost, [name])
       if (busy === undefined) break
       await busy
     }
@@ -133,12 +123,6 @@ export class Topics {
     return this.#host.machineLog.ready
       ? undefined
       : refuse('storageFailed', 'The catalog is being recovered after a failed write: try again.')
-  }
-
-  /** Who wants to change a topic waits while this gives something, and asks again in the same turn as it goes on. */
-  #busyWith(vhost: string, names: readonly string[]): Promise<unknown> | undefined {
-    if (this.#busy.size === 0) return undefined
-    return names.map((name) => this.#busy.get(keyOf(vhost, name))).find((one) => one !== undefined)
   }
 
   #plan(vhost: string, wanted: NewTopic, taken: MetricNames): Plan | Refusal {
@@ -169,7 +153,7 @@ export class Topics {
 
   /** Makes all of `plans` or, with the refusal it answers, none. */
   #make(vhost: string, plans: readonly Plan[]): Promise<Refusal | undefined> {
-    return this.#whileBusy(
+    return this.#turns.whileBusy(
       vhost,
       plans.map((plan) => plan.name),
       async () => {
@@ -210,7 +194,7 @@ export class Topics {
   /** A topic that is a queue from its first day. Its name may be one that Kafka could not say. */
   async createQueue(wanted: NewQueue): Promise<Topic | Refusal> {
     const { vhost, name } = wanted
-    for (let busy; (busy = this.#busyWith(vhost, [name])) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(vhost, [name])) !== undefined;) await busy
     const { catalog, world } = this.#host
     if (catalog.find(vhost, { name }) !== undefined) return refuse('topicExists', `Topic '${name}' already exists.`)
     const wrong = this.#host.createRefusal() ?? (wanted.isVolatile ? undefined : this.#notReady())
@@ -226,7 +210,7 @@ export class Topics {
   }
 
   #makeVolatile(plan: Plan): Promise<Refusal | undefined> {
-    return this.#whileBusy(plan.vhost, [plan.name], async () => {
+    return this.#turns.whileBusy(plan.vhost, [plan.name], async () => {
       const { catalog, store } = this.#host
       const policy: TopicPolicy = { ...catalog.policyOf(plan.overrides), durability: 'scratch' }
       try {
@@ -241,46 +225,6 @@ export class Topics {
     })
   }
 
-  /** A queue with a further ledger over a topic: an entry without logs. Its number is the lowest that is free. */
-  async createFurther(
-    wanted: NewFurtherQueue,
-    comingWith: (plan: TopicFacts) => readonly Decision[],
-  ): Promise<Topic | Refusal> {
-    const { name, isVolatile } = wanted
-    const { vhost } = wanted.over
-    const { catalog, world, machineLog } = this.#host
-    for (let busy; (busy = this.#busyWith(vhost, [name, wanted.over.name])) !== undefined;) await busy
-    if (catalog.find(vhost, { name }) !== undefined) return refuse('topicExists', `Topic '${name}' already exists.`)
-    const over = catalog.byId(wanted.over.id)
-    if (over === undefined) return goneMeanwhile(wanted.over.name)
-    const wrong = this.#host.createRefusal() ?? this.#notReady()
-    if (wrong !== undefined) return wrong
-    const plan: Plan = {
-      vhost,
-      name,
-      id: newTopicId(world.random, catalog),
-      partitions: 0,
-      origin: 'amqp',
-      createdAtMs: world.clock.nowMs(),
-      overrides: noOverrides,
-      queue: wanted.queue,
-      isVolatile,
-      over: over.id,
-      ledger: freeLedger(catalog, over),
-    }
-    const failed = await this.#whileBusy(vhost, [name, over.name], async () => {
-      if (isVolatile) return void catalog.putVolatile(plan)
-      try {
-        await machineLog.appendAll([{ machine: catalog, records: [catalog.topicRecord(plan)] }, ...comingWith(plan)])
-        return undefined
-      } catch (error) {
-        this.#host.dropped({ ...plan, policy: catalog.policyOf(plan.overrides) })
-        return refusalOf(error, 'The further ledger could not be made')
-      }
-    })
-    return failed ?? catalog.byId(plan.id) ?? goneMeanwhile(name)
-  }
-
   /**
    * What is declared over a topic that stays: a queue, where there was none, or (undefined) none any more. `comingWith`:
    * what is decided with it, part of the same append.
@@ -290,15 +234,17 @@ export class Topics {
     queue: QueueFacts | undefined,
     comingWith: () => readonly Decision[] = () => [],
   ): Promise<Topic | Refusal> {
-    for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
     const { catalog, machineLog } = this.#host
     const now = catalog.byId(topic.id)
     if (now === undefined) return goneMeanwhile(topic.name)
     if (queue !== undefined && now.queue !== undefined)
       return refuse('topicExists', `Topic '${topic.name}' is a queue already.`)
-    const failed = await this.#whileBusy(topic.vhost, [topic.name], async () => {
+    const failed = await this.#turns.whileBusy(topic.vhost, [topic.name], async () => {
       try {
-        const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue })] }
+        // Whoever declares it again begins with the log's first ledger.
+        const ledger = queue === undefined ? 0 : now.ledger
+        const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue, ledger })] }
         await machineLog.appendAll([record, ...(queue === undefined ? this.#host.goingWith(now) : comingWith())])
       } catch (error) {
         if (queue !== undefined) this.#host.dropped({ ...now, queue })
@@ -312,7 +258,7 @@ export class Topics {
 
   /** More partitions for a topic: new empty logs behind those there are. */
   async grow(vhost: string, name: string, partitions: number, validateOnly: boolean): Promise<Topic | Refusal> {
-    for (let busy; (busy = this.#busyWith(vhost, [name])) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(vhost, [name])) !== undefined;) await busy
     const topic = this.#host.catalog.find(vhost, { name })
     if (topic === undefined || topic.over !== undefined)
       return refuse('unknownTopic', `Topic '${name}' does not exist.`)
@@ -329,7 +275,7 @@ export class Topics {
     if (validateOnly) return grown
     const logs = logsOf(topic.id, topic.partitions, partitions)
     const settings = logs.map((id) => ({ id, settings: logSettingsOf(topic.policy, id) }))
-    const failed = await this.#whileBusy(vhost, [name], () =>
+    const failed = await this.#turns.whileBusy(vhost, [name], () =>
       topic.isVolatile ? this.#growVolatile(settings, grown) : this.#logsThenRecords(settings, [grown]),
     )
     const changed = this.#host.catalog.byId(topic.id)
@@ -349,7 +295,7 @@ export class Topics {
 
   /** Other settings for a topic, judged by the caller. */
   async configure(topic: Topic, overrides: ReadonlyMap<string, string>): Promise<true | Refusal> {
-    for (let busy; (busy = this.#busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(topic.vhost, [topic.name])) !== undefined;) await busy
     const { catalog, machineLog, partitions } = this.#host
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
@@ -378,11 +324,11 @@ export class Topics {
     const namesOf = (): string[] => [
       ...new Set([topic, catalog.sourceOf(topic), ...catalog.further(topic.id)].map(({ name }) => name)),
     ]
-    for (let busy; (busy = this.#busyWith(topic.vhost, namesOf())) !== undefined;) await busy
+    for (let busy; (busy = this.#turns.busyWith(topic.vhost, namesOf())) !== undefined;) await busy
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
     const further = catalog.further(now.id)
-    const failed = await this.#whileBusy(topic.vhost, namesOf(), async () => {
+    const failed = await this.#turns.whileBusy(topic.vhost, namesOf(), async () => {
       try {
         await this.#deleteRecords([now, ...further])
       } catch (error) {
@@ -439,23 +385,6 @@ export class Topics {
       world.trace.warn('a deleted topic left something behind', { topic: topic.name, why: String(error) })
     }
   }
-
-  async #whileBusy<T>(vhost: string, names: readonly string[], task: () => Promise<T>): Promise<T> {
-    const done = task()
-    const settled = done.then(
-      () => undefined,
-      () => undefined,
-    )
-    for (const name of names) {
-      assert(!this.#busy.has(keyOf(vhost, name)), 'one change a topic at a time')
-      this.#busy.set(keyOf(vhost, name), settled)
-    }
-    try {
-      return await done
-    } finally {
-      for (const name of names) this.#busy.delete(keyOf(vhost, name))
-    }
-  }
 }
 
 /** Puts right what a crash left: logs without a topic (or `owned` otherwise) are removed, logs a topic misses are made. */
@@ -481,14 +410,4 @@ export async function settleLogs(
 
 function logsOf(topic: TopicId, from: number, to: number): LogId[] {
   return Array.from({ length: to - from }, (_, index) => logId(topic, from + index))
-}
-
-const goneMeanwhile = (name: string): Refusal => refuse('unknownTopic', `Topic '${name}' was deleted meanwhile.`)
-
-function refusalOf(error: unknown, what: string): Refusal {
-  const isFull = error instanceof AppendFailure ? error.kind === 'full' : (error as { kind?: unknown }).kind === 'full'
-  return refuse(
-    isFull ? 'storageFull' : 'storageFailed',
-    `${what}: ${error instanceof Error ? error.message : String(error)}`,
-  )
 }

@@ -171,6 +171,7 @@ export class StubQueues implements QueueCalls {
     this.said('checkQueue', { name, messages: 0, consumers: 0 }, name)
   readonly deleteQueue: QueueCalls['deleteQueue'] = (...said) => this.said('deleteQueue', 3, ...said)
   readonly purgeQueue: QueueCalls['purgeQueue'] = (name) => this.said('purgeQueue', 4, name)
+  readonly rewindQueue: QueueCalls['rewindQueue'] = (...said) => this.said('rewindQueue', [], ...said)
   openChannel(sink: ChannelSink): Channel {
     const channel = new StubChannel(this, sink)
     this.channels.push(channel)

@@ -8,10 +8,10 @@ import { MiB } from '../../base/limits.ts'
 import { propertiesToJson } from '../../base/properties-json.ts'
 import type { HttpResponse } from '../../base/world.ts'
 import { isRefusal } from '../../broker/errors.ts'
-import type { Channel, ChannelSink, Got, QueueView } from '../../broker/queue-door.ts'
+import type { Channel, ChannelSink, Got, QueueView, RewindTo } from '../../broker/queue-door.ts'
 import { refused } from './refused.ts'
 import { done, json, route, type Asked, type Route } from './routing.ts'
-import { Wanted } from './wanted.ts'
+import { BadRequest, Wanted } from './wanted.ts'
 
 /** Most messages one request looks at. */
 const getMessagesMax = 10_000
@@ -82,6 +82,24 @@ async function purge({ session, parts }: Asked): Promise<HttpResponse> {
   return isRefusal(outcome) ? refused(outcome) : done(204)
 }
 
+/** `to`: first or next; or an `offset`; or a `time`, ms since 1970. */
+async function rewind({ session, parts, body }: Asked): Promise<HttpResponse> {
+  const outcome = await session.queues.rewindQueue(parts.queue, rewindTo(new Wanted(body)))
+  if (isRefusal(outcome)) return refused(outcome)
+  return json(
+    200,
+    outcome.map(({ partition, offset, isCut }) => ({ partition, offset, cut: isCut })),
+  )
+}
+
+function rewindTo(wanted: Wanted): RewindTo {
+  const said = ['to', 'offset', 'time'].filter((name) => wanted.has(name))
+  if (said.length !== 1) throw new BadRequest('one of to, offset and time must be given')
+  if (said[0] === 'offset') return { kind: 'offset', offset: wanted.whole('offset', 0, Number.MAX_SAFE_INTEGER) }
+  if (said[0] === 'time') return { kind: 'time', timeMs: wanted.whole('time', 0, Number.MAX_SAFE_INTEGER) }
+  return { kind: wanted.oneOf('to', ['first', 'next']) }
+}
+
 const ackModes = ['ack_requeue_true', 'reject_requeue_true', 'ack_requeue_false', 'reject_requeue_false'] as const
 type AckMode = (typeof ackModes)[number]
 
@@ -141,4 +159,5 @@ export const queueRoutes: readonly Route[] = [
   route('DELETE', '/api/queues/:vhost/:queue', remove),
   route('DELETE', '/api/queues/:vhost/:queue/contents', purge),
   route('POST', '/api/queues/:vhost/:queue/get', get),
+  route('POST', '/api/queues/:vhost/:queue/rewind', rewind),
 ]

@@ -30,6 +30,10 @@ export class Wanted {
     this.#members = (body ?? {}) as Readonly<Record<string, unknown>>
   }
 
+  has(name: string): boolean {
+    return this.#members[name] !== undefined
+  }
+
   text(name: string, byDefault?: string): string {
     const value = this.#members[name] ?? byDefault
     if (typeof value !== 'string') throw new BadRequest(`${name} must be a string`)

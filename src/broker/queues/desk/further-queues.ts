@@ -6,7 +6,7 @@ import { fieldText, findField, type FieldTable } from '../../../base/fields.ts'
 import type { Topic } from '../../catalog.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { DeclareQueueCall } from '../../queue-door.ts'
-import type { NewFurtherQueue } from '../../streams/topics.ts'
+import type { NewFurtherQueue } from '../../streams/topic-ledgers.ts'
 import { resourceName } from './queue-arguments.ts'
 import { factsOf } from './queue-plans.ts'
 

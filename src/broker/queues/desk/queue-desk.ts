@@ -8,9 +8,17 @@ import type { World } from '../../../base/world.ts'
 import { logId, type Store, type TopicId } from '../../../log/store.ts'
 import type { Catalog, Topic } from '../../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
-import type { CancelReason, DeclareQueueCall, QueueCount, QueueView } from '../../queue-door.ts'
+import type {
+  CancelReason,
+  DeclareQueueCall,
+  QueueCount,
+  QueueView,
+  RewindTo,
+  RewoundPartition,
+} from '../../queue-door.ts'
 import type { Partitions } from '../../streams/partitions.ts'
-import type { NewFurtherQueue, NewQueue } from '../../streams/topics.ts'
+import type { NewFurtherQueue } from '../../streams/topic-ledgers.ts'
+import type { NewQueue } from '../../streams/topics.ts'
 import type { QueueFacts, QueuePolicy } from '../facts.ts'
 import type { QueuePart, QueuesPart } from '../parts.ts'
 import { judgeArguments, judgeEquivalence, judgeProperties, queueTypeOf, resourceName } from './queue-arguments.ts'
@@ -18,7 +26,7 @@ import { judgeOverTopic } from './queue-arguments-ours.ts'
 import { judgeFurther, plannedFurther, sourceNameOf } from './further-queues.ts'
 import { QueueLife } from './queue-life.ts'
 import { factsOf, nameWithoutLineEnds, namedCall, plannedQueue } from './queue-plans.ts'
-import { findStarts, type QueueStart } from './queue-starts.ts'
+import { findPlaces, findStarts, type QueueStart } from './queue-starts.ts'
 import { isReplyName } from '../channels/reply-to.ts'
 
 /** How the desk has topics made and ended. */
@@ -28,6 +36,8 @@ export interface QueueTopics {
   startQueue(topic: Topic, queue: QueueFacts, starts: readonly QueueStart[]): Promise<Topic | Refusal>
   /** A queue over the logs of another topic. */
   createFurther(wanted: NewFurtherQueue, starts: readonly QueueStart[]): Promise<Topic | Refusal>
+  /** A queue's ledgers begin anew. */
+  rewind(topic: Topic, starts: readonly QueueStart[]): Promise<Topic | Refusal>
   /** The topic stays. */
   endQueue(topic: Topic): Promise<Topic | Refusal>
   /** undefined: deleted. */
@@ -324,6 +334,32 @@ export class QueueDesk {
     this.#owners.get(topic.id)?.queues.delete(topic.id)
     this.#owners.delete(topic.id)
     this.#host.queues.drop(topic, 'queueDeleted')
+  }
+
+  /** The whole queue goes on from another place; who consumes it stays. */
+  async rewind(
+    vhost: string,
+    owner: Owner,
+    given: string,
+    to: RewindTo,
+  ): Promise<readonly RewoundPartition[] | Refusal> {
+    const topic = this.#find(vhost, owner, nameWithoutLineEnds(given))
+    if (isRefusal(topic)) return topic
+    const name = resourceName('queue', vhost, topic.name)
+    if (queueTypeOf(topic.queue?.arguments ?? []) === 'stream')
+      return refuse('notForThisQueue', `rewind not supported by stream queues ${name}: consumers say x-stream-offset`)
+    // What is of which priority is known of what was not consumed.
+    if (this.#host.policyOf(topic).priorityMax > 0)
+      return refuse('notForThisQueue', `rewind not supported by queues with priorities ${name}`)
+    const { catalog, partitions, topics, world } = this.#host
+    // What is on its way is stored before the place is found.
+    await this.#host.queues.seen(topic)?.settled()
+    const places = await findPlaces(partitions, catalog.sourceOf(topic), to, world.clock)
+    if (isRefusal(places)) return places
+    const rewound = await topics.rewind(topic, places)
+    if (isRefusal(rewound)) return rewound.refused === 'unknownTopic' ? missingQueue(vhost, topic.name) : rewound
+    this.#life.renew(topic)
+    return places.map(({ partition, start, isCut }) => ({ partition, offset: start, isCut }))
   }
 
   async purge(vhost: string, owner: Owner, given: string): Promise<number | Refusal> {

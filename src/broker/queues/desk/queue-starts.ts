@@ -18,21 +18,42 @@ export interface QueueStart {
   readonly start: number
 }
 
-export async function findStarts(
+/** The same, of one that was rewound. */
+export interface Rewinding extends QueueStart {
+  readonly partition: number
+  /** There was more, or may have been, that the log does not hold any more. */
+  readonly isCut: boolean
+}
+
+export function findStarts(
   partitions: Pick<Partitions, 'of'>,
   topic: Topic,
   args: FieldTable,
   clock: Clock,
 ): Promise<readonly QueueStart[] | Refusal> {
-  const wanted = ledgerStartOf(args)
-  const starts: QueueStart[] = []
+  return findPlaces(partitions, topic, ledgerStartOf(args), clock)
+}
+
+export async function findPlaces(
+  partitions: Pick<Partitions, 'of'>,
+  topic: Topic,
+  wanted: LedgerStart,
+  clock: Clock,
+): Promise<readonly Rewinding[] | Refusal> {
+  const starts: Rewinding[] = []
   for (let index = 0; index < topic.partitions; index++) {
     const log = await partitions.of(topic, index)?.open(topic.policy)
     if (log === undefined) continue
     if (isRefusal(log)) return log
-    starts.push({ log: log.id, start: await startIn(log, wanted, clock) })
+    const start = await startIn(log, wanted, clock)
+    starts.push({ partition: index, log: log.id, start, isCut: isCut(log, wanted, start) })
   }
   return starts
+}
+
+function isCut(log: Log, wanted: LedgerStart, start: number): boolean {
+  if (wanted.kind === 'offset') return wanted.offset < start
+  return wanted.kind === 'time' && start > 0 && start === log.start
 }
 
 async function startIn(log: Log, wanted: LedgerStart, clock: Clock): Promise<number> {

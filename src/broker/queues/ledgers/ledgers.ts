@@ -219,9 +219,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     return [{ key, value: state.startRecord() }]
   }
 
-  started(id: LedgerId): void {
+  started(id: LedgerId, start: number): void {
     const state = this.#states.get(keyOf(id).toString('latin1'))
-    if (state !== undefined && state.committedFloor === 0) state.committedFloor = state.floor
+    if (state !== undefined && start <= state.floor) state.committedFloor = Math.max(state.committedFloor, start)
   }
 
   /** What of [start, end) is not closed: counted from what is kept, whether or not the ledger is open. */
