@@ -167,6 +167,37 @@ test('groups: by topic, over the partitions they have offsets of; a stream and i
   expect(await rowsOf(session, 'none')).toEqual([])
 })
 
+test('a queue over a topic of several partitions: their sum, the oldest of all of them', async () => {
+  const open = place()
+  let session = await open()
+  await session.createTopics(
+    [{ name: 'orders', partitions: 3, replicationFactor: undefined, settings: new Map() }],
+    false,
+  )
+  for (const [partition, timestampMs] of [
+    [0, 3000],
+    [1, 1000],
+    [2, 2000],
+  ])
+    // prettier-ignore
+    await session.produce({
+      topic: { name: 'orders' },
+      partition,
+      batch: testBatch({ nowMs: () => timestampMs }, { count: 2 + partition }),
+      acks: -1,
+    })
+  await session.queues.declareQueue({ ...declaration, name: 'orders' })
+  const channel = session.queues.openChannel(sink)
+  await channel.get('orders', true)
+  await channel.get('orders', false)
+  const row = { kind: 'queue', name: 'orders', topic: 'orders', partitions: 3 }
+  expect(await rowsOf(session)).toMatchObject([
+    { ...row, backlog: { records: 8, unacknowledged: 1, end: 9, position: 1, oldestMs: 1000 } },
+  ])
+  session = await open()
+  expect(await rowsOf(session)).toMatchObject([{ ...row, backlog: { records: 8, unacknowledged: 0, position: 1 } }])
+})
+
 test('further ledgers: each its own row over the one log, whether or not anybody opened them', async () => {
   const open = place()
   let session = await open()

@@ -16,7 +16,7 @@ afterAll(() => broker.close())
 
 async function run(name: string, ...args: string[]): Promise<string[]> {
   const path = fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
-  const env = { KAFKAJS_NO_PARTITIONER_WARNING: '1', KAFKAJS_LOG_LEVEL: 'nothing' }
+  const env = { KAFKAJS_NO_PARTITIONER_WARNING: '1', KAFKAJS_LOG_LEVEL: 'nothing', NODE_OPTIONS: '--test-reporter=tap' }
   const { code, out, err } = await start(path, args, env).ended
   expect(err).not.toMatch(/^\w*Error/m)
   expect(code).toBe(0)
