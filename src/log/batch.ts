@@ -21,7 +21,8 @@ export type CompressionName = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 const codecs: readonly CompressionName[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
 const codecMask = 0x07
-const timestampTypeBit = 0x08
+/** Attribute bit 3: the times of the records are that of their append, which is the greatest in the head. */
+export const logAppendTimeBit = 0x08
 const transactionalBit = 0x10
 const controlBit = 0x20
 const deleteHorizonBit = 0x40
@@ -70,14 +71,14 @@ export const maxTimestampAt = (buffer: Buffer, at: number): number => readInt64(
 
 export const compressionOf = (attributes: number): CompressionName | undefined => codecs[attributes & codecMask]
 export const compressionBits = (codec: CompressionName): number => codecs.indexOf(codec)
-export const hasLogAppendTime = (attributes: number): boolean => (attributes & timestampTypeBit) !== 0
+export const hasLogAppendTime = (attributes: number): boolean => (attributes & logAppendTimeBit) !== 0
 export const isTransactional = (attributes: number): boolean => (attributes & transactionalBit) !== 0
 export const isControl = (attributes: number): boolean => (attributes & controlBit) !== 0
 export const hasDeleteHorizon = (attributes: number): boolean => (attributes & deleteHorizonBit) !== 0
 export const isOwnBatch = (attributes: number): boolean => (attributes & ownBatchBit) !== 0
 /** Bits that Kafka leaves unused; a stranger's batch has them clear. */
 export const hasUnknownAttributes = (attributes: number): boolean =>
-  (attributes & ~(codecMask | timestampTypeBit | transactionalBit | controlBit | deleteHorizonBit)) !== 0
+  (attributes & ~(codecMask | logAppendTimeBit | transactionalBit | controlBit | deleteHorizonBit)) !== 0
 
 /** The head at `at`, or undefined when these bytes cannot be a whole batch head of magic 2. */
 export function readBatchHead(buffer: Buffer, at = 0): BatchHead | undefined {
@@ -119,7 +120,7 @@ export const isPlacedAt = (batch: Buffer, baseOffset: number, leaderEpoch: numbe
 
 /** Marks a batch as stamped by the log: attribute bit 3, max timestamp, CRC again. In place. */
 export function stampLogAppendTime(batch: Buffer, nowMs: number): void {
-  batch.writeInt16BE(attributesAt(batch, 0) | timestampTypeBit, 21)
+  batch.writeInt16BE(attributesAt(batch, 0) | logAppendTimeBit, 21)
   writeInt64(batch, nowMs, 35)
   sealBatch(batch)
 }

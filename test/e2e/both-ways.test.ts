@@ -302,6 +302,51 @@ describe.each(stores)('records and messages on %s', (kind) => {
     expect(copied.headers).toEqual({ 'x-key': 'k', tag: 'red', 'x-partition': 0, 'x-stream-offset': 0 })
   })
 
+  test('over a topic that a Kafka client made all deliveries tell their place, and its settings hold for AMQP', async () => {
+    const queue = `made-${++names}`
+    const admin = await clients.admin()
+    const configEntries = [
+      { name: 'compression.type', value: 'gzip' },
+      { name: 'message.timestamp.type', value: 'LogAppendTime' },
+    ]
+    await admin.createTopics({ topics: [{ topic: queue, numPartitions: 1, configEntries }] })
+    await produce(queue, [{ key: 'k', value: 'by Kafka', timestamp: '1500000000000' }])
+    await channel.assertQueue(queue, { durable: true })
+    const body = Buffer.from('by AMQP '.repeat(100))
+    await publish(queue, body, { messageId: 'm', headers: { 'x-key': 'k2', 'x-stream-offset': 99 } })
+    const records = await poll(queue, 2)
+    expect(records.map(({ value }) => value)).toEqual([Buffer.from('by Kafka'), body])
+    for (const { timestamp } of records) expect(Math.abs(Number(timestamp) - Date.now())).toBeLessThan(60_000)
+    const messages = await take(queue, 2)
+    expect(messages.map(({ body: there, headers }) => [there, headers])).toEqual([
+      [Buffer.from('by Kafka'), { 'x-key': 'k', 'x-partition': 0, 'x-stream-offset': 0 }],
+      [body, { 'x-key': 'k2', 'x-partition': 0, 'x-stream-offset': 1 }],
+    ])
+    expect(messages[1].properties).toEqual({ messageId: 'm' })
+  })
+
+  test('from a queue of several partitions all deliveries tell theirs', async () => {
+    const queue = `wide-${++names}`
+    await channel.assertQueue(queue, { durable: true, arguments: { 'x-partitions': 3 } })
+    for (let at = 0; at < 30; at++)
+      channel.sendToQueue(queue, Buffer.from(`a${at}`), { headers: { 'x-key': `k${at % 5}` } })
+    await within('confirms', channel.waitForConfirms())
+    await produce(
+      queue,
+      Array.from({ length: 30 }, (_, at) => ({ key: `k${at % 5}`, value: `k${at}` })),
+    )
+    const records = await poll(queue, 60)
+    const places = new Map(records.map(({ value, partition, offset }) => [value?.toString(), `${partition} ${offset}`]))
+    const messages = await take(queue, 60)
+    for (const { body, headers } of messages)
+      expect(`${headers['x-partition']} ${headers['x-stream-offset']}`).toBe(places.get(body.toString()))
+    // A key is in one partition, whoever wrote it.
+    for (let key = 0; key < 5; key++) {
+      const partitions = messages.filter(({ headers }) => headers['x-key'] === `k${key}`)
+      expect(new Set(partitions.map(({ headers }) => headers['x-partition'])).size).toBe(1)
+    }
+  })
+
   test('16 MiB both ways', async () => {
     const queue = await declare()
     const body = Buffer.alloc(16 * 1024 * 1024)

@@ -12,6 +12,7 @@ import type { Topic } from '../catalog.ts'
 import { refuse, type Refusal } from '../errors.ts'
 import type { Partition } from '../streams/partition.ts'
 import type { MessageWriter } from './message.ts'
+import { asStored } from './own-batch.ts'
 import type { LedgerPart, LedgersPart, NewMessage } from './parts.ts'
 import { keepsConsumed } from './queue-keeping.ts'
 import type { FlushTask, QueueTurns } from './queue-turns.ts'
@@ -301,9 +302,10 @@ export class QueueLog implements TrimmedLog {
   /** The ledger is told of priorities and expirations before the append that stores both. */
   #entriesOf(batches: readonly LevelBatch[]): { entries: AppendEntry[]; isNoted: boolean } {
     const entries: AppendEntry[] = []
+    const { policy } = this.#topic()
     let isNoted = false
     for (const { sealed, level, earliestExpiryMs } of batches) {
-      const entry = this.partition.entryFor(sealed.bytes, sealed.count, sealed.maxTimestampMs)
+      const entry = this.partition.entryFor(asStored(sealed.bytes, policy), sealed.count, sealed.maxTimestampMs)
       entries.push(entry)
       if (level > 0 || earliestExpiryMs !== undefined) isNoted = true
       // Of the lowest level too: what was noted at these offsets of a refused append holds no more.

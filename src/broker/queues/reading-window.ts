@@ -130,19 +130,13 @@ export class ReadingWindow {
   #open(clock: Pick<Clock, 'endOfTurn'>): Promise<void> | undefined {
     const { attributes } = this
     const section = this.#chunk.subarray(this.#at + batchHeadBytes, this.#at + this.#bytes)
-    if (isOwnBatch(attributes)) {
-      this.section = section
-      this.#walkedTo = 0
-      this.#isOpen = true
-      return undefined
-    }
     if (isControl(attributes)) {
       this.#absent('control')
       return undefined
     }
     const codec = compressionOf(attributes)
     if (codec === 'none') {
-      this.#judgeForeign(section)
+      this.#opened(section)
       return undefined
     }
     if (codec === undefined) {
@@ -152,7 +146,7 @@ export class ReadingWindow {
     const { base } = this
     return inflateOffLoop(codec, section, batchInflateBytesMax, clock).then(
       (content) => {
-        if (base === this.base && !this.#isOpen) this.#judgeForeign(content)
+        if (base === this.base && !this.#isOpen) this.#opened(content)
       },
       (error: unknown) => {
         if (!(error instanceof MalformedRecords) && !(error instanceof CodecUnavailable)) throw error
@@ -163,6 +157,13 @@ export class ReadingWindow {
 
   #absent(why: Absence): void {
     this.#absence = why
+    this.#isOpen = true
+  }
+
+  #opened(section: Buffer): void {
+    if (!this.isOwn) return this.#judgeForeign(section)
+    this.section = section
+    this.#walkedTo = 0
     this.#isOpen = true
   }
 
