@@ -175,14 +175,15 @@ async function openState(world: World, store: Store, config: BrokerConfig) {
   const quotas = new Quotas(world.clock)
   const coordinator = new GroupCoordinator(world, catalog, groupSettings(settings))
   // The catalog first: what the others find out after a replay they look up there.
-  const { ledgers, topology, delays } = queueMachines(world, catalog)
-  const machines = [catalog, producerIds, quotas, snapshots, ledgers, topology, delays, ...coordinator.machines]
+  const queues = queueMachines(world, catalog)
+  const { ledgers, topology, delays, epochs } = queues
+  const machines = [catalog, producerIds, quotas, snapshots, ledgers, topology, delays, epochs, ...coordinator.machines]
   const machineLog = await MachineLog.open(world, store, machines)
-  for (const machine of [producerIds, quotas, snapshots, ledgers, coordinator]) machine.start(machineLog)
+  for (const machine of [producerIds, quotas, snapshots, ledgers, epochs, coordinator]) machine.start(machineLog)
   await keepClusterId(world, catalog, machineLog, config.clusterId)
   const settled = await settleLogs(store, catalog, delays.ownLogs())
   if (settled.removed > 0 || settled.made > 0) world.trace.info('logs put right', settled)
-  return { catalog, settings, producerIds, snapshots, quotas, coordinator, ledgers, topology, delays, machineLog }
+  return { catalog, settings, producerIds, snapshots, quotas, coordinator, ...queues, machineLog }
 }
 
 function groupSettings(settings: BrokerSettings): GroupSettings {

@@ -13,6 +13,7 @@ import { openChannel } from './queues/channels/channel.ts'
 import { channelLimits } from './queues/channels/channel-host.ts'
 import { DeadLetters } from './queues/dead-letter.ts'
 import { Delays } from './queues/delays/delays.ts'
+import { Epochs } from './queues/epochs.ts'
 import { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
 import type { QueuePolicy } from './queues/facts.ts'
 import { Ledgers } from './queues/ledgers/ledgers.ts'
@@ -37,6 +38,7 @@ export interface QueueMachines {
   readonly ledgers: Ledgers
   readonly topology: Topology
   readonly delays: Delays
+  readonly epochs: Epochs
 }
 
 export function queueMachines(world: World, catalog: Catalog): QueueMachines {
@@ -53,6 +55,7 @@ export function queueMachines(world: World, catalog: Catalog): QueueMachines {
       fraction: () => world.random.fraction(),
     }),
     delays: new Delays(world),
+    epochs: new Epochs(world.clock),
   }
 }
 
@@ -89,6 +92,7 @@ export class QueueHouse {
       store,
       partitions: host.partitions,
       ledgers,
+      epochs: host.epochs,
       topic: (vhost, name) => catalog.named(vhost, name),
       sourceOf: (topic) => catalog.sourceOf(topic),
       ledgerNumbers: (topic) => ledgerNumbers(catalog, topic),
@@ -268,6 +272,7 @@ export class QueueHouse {
     await this.#deadLetters.close()
     await this.#queues.close()
     await this.#host.ledgers.close()
+    this.#host.epochs.close()
   }
 }
 

@@ -1,7 +1,7 @@
 // Who takes from a queue: in the order they came, by priority, or one alone.
 // Promises: consumers of one priority take turns, higher ones come first while they can take; one who cannot take holds up
-// nobody.
-// Does not know: messages, lanes, channels.
+// nobody. One who is alone is given nothing before it has an epoch of its own.
+// Does not know: messages, lanes, channels, where epochs come from.
 
 import type { QueueConsumer } from './parts.ts'
 
@@ -19,6 +19,10 @@ export class Consumers {
   readonly #ranks: Rank[] = []
   #count = 0
   #active: QueueConsumer | undefined
+  /** Whose epoch `epoch` is. */
+  #epochOf: QueueConsumer | undefined
+  /** Of the single active consumer: the header that goes with what it is given. */
+  epoch: Buffer | undefined
   #asked: Rank | undefined
 
   get count(): number {
@@ -50,12 +54,29 @@ export class Consumers {
     if (rank.consumers.length === 0) this.#ranks.splice(this.#ranks.indexOf(rank), 1)
     this.#count--
     if (this.#active === consumer) this.#active = this.#ranks.at(0)?.consumers[0]
+    if (this.#epochOf === consumer) this.#epochOf = this.epoch = undefined
     return true
+  }
+
+  /** There is a single active consumer that was not active before. */
+  get lacksEpoch(): boolean {
+    return this.isSingleActive && this.#active !== undefined && this.#active !== this.#epochOf
+  }
+
+  giveEpoch(entry: Buffer): void {
+    this.#epochOf = this.#active
+    this.epoch = entry
+  }
+
+  get #activeWhoCan(): QueueConsumer | undefined {
+    return this.#active !== undefined && this.#active === this.#epochOf && this.#active.canTake
+      ? this.#active
+      : undefined
   }
 
   /** Who is given the next message; undefined: nobody can take one. */
   next(): QueueConsumer | undefined {
-    if (this.isSingleActive) return this.#active?.canTake === true ? this.#active : undefined
+    if (this.isSingleActive) return this.#activeWhoCan
     for (const rank of this.#ranks) {
       const { consumers } = rank
       for (let tried = 0, index = rank.turn; tried < consumers.length; tried++) {
@@ -77,7 +98,7 @@ export class Consumers {
   }
 
   get canAnyTake(): boolean {
-    if (this.isSingleActive) return this.#active?.canTake === true
+    if (this.isSingleActive) return this.#activeWhoCan !== undefined
     for (const { consumers } of this.#ranks) for (const consumer of consumers) if (consumer.canTake) return true
     return false
   }

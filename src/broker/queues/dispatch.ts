@@ -4,6 +4,7 @@
 
 import type { World } from '../../base/world.ts'
 import { refuse, type Refusal } from '../errors.ts'
+import { withEpoch } from './consumer-epoch.ts'
 import type { Consumers } from './consumers.ts'
 import { blankMessage } from './message.ts'
 import type { LanePart, LedgerPart, QueueConsumer, StoredMessage } from './parts.ts'
@@ -84,6 +85,7 @@ export class Dispatch {
         ledger.close(offset, 'acked')
       } else message.redelivered = ledger.acquire(offset)
       this.#rules.taken(message, consumer, !consumer.noAck)
+      if (consumers.epoch !== undefined) message.properties = withEpoch(message.properties, consumers.epoch)
       consumers.given()
       consumer.deliver(message)
       this.given = count + 1

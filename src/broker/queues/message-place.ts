@@ -5,6 +5,7 @@
 
 import type { FieldEntry } from '../../base/fields.ts'
 import { readProperties, withHeaders } from '../../base/properties.ts'
+import { hasTable, tableEndOf, withRoomForHeaders } from './header-room.ts'
 
 export const partitionHeader = 'x-partition'
 export const offsetHeader = 'x-stream-offset'
@@ -16,7 +17,6 @@ const offsetEntryBytes = 1 + offsetName.length + 1 + 8
 export const placeBytes = partitionEntryBytes + offsetEntryBytes
 const int32Tag = 'I'.charCodeAt(0)
 const int64Tag = 'l'.charCodeAt(0)
-const flagsWithHeaders = 0x20
 
 /** Writes the entries of a place into a table; answers where they end. `partition` below 0: the offset alone. */
 export function putPlace(target: Buffer, at: number, partition: number, offset: number): number {
@@ -41,27 +41,17 @@ export function placeEntries(partition: number, offset: number): FieldEntry[] {
 
 /** The properties with the message's place as further headers. `partition` below 0: the offset alone. */
 export function withPlace(properties: Buffer, partition: number, offset: number): Buffer {
-  const hasHeaders = (properties[0] & flagsWithHeaders) !== 0
-  if (hasHeaders && (properties.includes(offsetName) || (partition >= 0 && properties.includes(partitionName)))) {
+  if (
+    hasTable(properties) &&
+    (properties.includes(offsetName) || (partition >= 0 && properties.includes(partitionName)))
+  ) {
     const { headers = [] } = readProperties(properties)
     const place = placeEntries(partition, offset)
     const others = headers.filter((header) => !place.some(({ name }) => name === header.name))
     return withHeaders(properties, [...others, ...place])
   }
-  // Headers follow content type and content encoding.
-  let at = 2
-  if ((properties[0] & 0x80) !== 0) at += 1 + properties[at]
-  if ((properties[0] & 0x40) !== 0) at += 1 + properties[at]
-  const before = hasHeaders ? properties.readUInt32BE(at) : 0
-  const tableEnd = hasHeaders ? at + 4 + before : at
-  const added = partition < 0 ? offsetEntryBytes : placeBytes
-  const written = Buffer.allocUnsafe(properties.length + added + (hasHeaders ? 0 : 4))
-  properties.copy(written, 0, 0, at)
-  written[0] |= flagsWithHeaders
-  written.writeUInt32BE(before + added, at)
-  let to = at + 4
-  to += properties.copy(written, to, at + (hasHeaders ? 4 : 0), tableEnd)
-  to = putPlace(written, to, partition, offset)
-  properties.copy(written, to, tableEnd)
+  const addedBytes = partition < 0 ? offsetEntryBytes : placeBytes
+  const written = withRoomForHeaders(properties, addedBytes)
+  putPlace(written, tableEndOf(written) - addedBytes, partition, offset)
   return written
 }

@@ -333,6 +333,12 @@ export interface QueuePart {
   close(): Promise<void>
 }
 
+/** Numbers that only rise, whatever happens to the process. */
+export interface EpochsPart {
+  /** Higher than all before, those of earlier runs included. undefined: not now; `ready` is called to ask again. */
+  next(ready: () => void): number | undefined
+}
+
 /** Queues at run time, by vhost and name. */
 export interface QueuesPart {
   find(vhost: string, name: string): QueuePart | undefined

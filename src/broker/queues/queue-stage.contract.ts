@@ -15,6 +15,7 @@ import { Partitions } from '../streams/partitions.ts'
 import { ProducerSnapshots } from '../streams/producer-snapshots.ts'
 import { StubStore } from '../stub-store.contract.ts'
 import { plainPolicy, type QueuePolicy } from './facts.ts'
+import { Epochs } from './epochs.ts'
 import { Ledgers } from './ledgers/ledgers.ts'
 import type { DeadLettering, NewMessage, QueueConsumer, StoredMessage } from './parts.ts'
 import { Queue } from './queue.ts'
@@ -30,6 +31,8 @@ export class QueueStage {
   readonly world: TestWorld
   readonly store = new StubStore()
   readonly policies = new Map<string, QueuePolicy>()
+  /** Of queues that have more than one. */
+  readonly partitionsOf = new Map<string, number>()
   /** What was handed to dead-lettering; it is left acquired. */
   readonly letters: Letter[] = []
   readonly refusedLetters: string[] = []
@@ -37,6 +40,7 @@ export class QueueStage {
   ledgers!: Ledgers
   partitions!: Partitions
   catalog!: Catalog
+  epochs!: Epochs
   #machineLog!: MachineLog
   #lives = 0
 
@@ -56,7 +60,9 @@ export class QueueStage {
     this.ledgers = new Ledgers(world, 0)
     const snapshots = new ProducerSnapshots()
     this.catalog = new Catalog(new Map())
-    this.#machineLog = await MachineLog.open(world, store, [this.catalog, snapshots, this.ledgers])
+    this.epochs = new Epochs(world.clock)
+    this.#machineLog = await MachineLog.open(world, store, [this.catalog, snapshots, this.ledgers, this.epochs])
+    this.epochs.start(this.#machineLog)
     snapshots.start(this.#machineLog)
     this.ledgers.start(this.#machineLog)
     this.partitions = new Partitions({
@@ -79,6 +85,7 @@ export class QueueStage {
       store,
       partitions: this.partitions,
       ledgers: this.ledgers,
+      epochs: this.epochs,
       topic: (vhost, name) => (this.policies.has(name) ? this.topic(vhost, name) : undefined),
       sourceOf: (topic) => topic,
       ledgerNumbers: () => [0],
@@ -95,7 +102,7 @@ export class QueueStage {
       vhost,
       name,
       id,
-      partitions: 1,
+      partitions: this.partitionsOf.get(name) ?? 1,
       origin: 'amqp',
       createdAtMs: 0,
       overrides,
@@ -113,17 +120,28 @@ export class QueueStage {
   }
 
   async anyQueue(name: string, policy: Partial<QueuePolicy> = {}): Promise<AnyQueue> {
-    const { store } = this
     if (!this.policies.has(name)) {
       this.policies.set(name, { ...plainPolicy, ...policy })
-      const topic = this.topic('/', name)
-      const id = logId(topic.id, 0)
-      await store.create([{ id, settings: logSettingsOf(topic.policy, id) }])
+      await this.#makeLogs(name, 0)
     }
     const queue = this.queues.find('/', name)!
     const refused = await queue.ready()
     if (refused !== undefined) throw new Error(refused.why)
     return queue
+  }
+
+  async #makeLogs(name: string, from: number): Promise<void> {
+    const { id, partitions, policy } = this.topic('/', name)
+    const ids = Array.from({ length: partitions - from }, (_, index) => logId(id, from + index))
+    await this.store.create(ids.map((log) => ({ id: log, settings: logSettingsOf(policy, log) })))
+  }
+
+  /** The queue has more partitions from now on. */
+  async grow(name: string, partitions: number): Promise<void> {
+    const before = this.partitionsOf.get(name) ?? 1
+    this.partitionsOf.set(name, partitions)
+    await this.#makeLogs(name, before)
+    this.queues.find('/', name)
   }
 
   /** The process ends and begins again. */

@@ -9,12 +9,21 @@ import type { Topic } from '../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
+import { epochEntry } from './consumer-epoch.ts'
 import { Consumers } from './consumers.ts'
 import type { QueuePolicy } from './facts.ts'
 import { Lane, type LaneHost } from './lane.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { Limits } from './limits.ts'
-import type { DeadLettering, LaneSource, NewMessage, QueueConsumer, QueuePart, StoredMessage } from './parts.ts'
+import type {
+  DeadLettering,
+  EpochsPart,
+  LaneSource,
+  NewMessage,
+  QueueConsumer,
+  QueuePart,
+  StoredMessage,
+} from './parts.ts'
 import { goneRefusal, type PlacedAt, type QueueTools } from './queue-log.ts'
 import type { QueueRules } from './queue-rules.ts'
 import type { PumpTask } from './queue-turns.ts'
@@ -25,6 +34,7 @@ import type { SharedBatch } from './shared-batch.ts'
 /** What a queue is made with. */
 export interface QueueRooms extends QueueTools {
   readonly partitions: Partitions
+  readonly epochs: EpochsPart
   policyOf(topic: Topic): QueuePolicy
   /** By partition. Asked again when the queue's topic changes, or lanesChanged() is called. */
   lanesOf(topic: Topic): readonly LaneSource[]
@@ -291,9 +301,20 @@ export class Queue implements QueuePart, PumpTask {
 
   pump(messagesMax: number): boolean {
     if (this.isDeleted) return false
-    if (this.#consumers.count > 0 && this.#turns.pump(this.#consumers, messagesMax)) return true
+    if (this.#consumers.count > 0) {
+      if (this.#consumers.lacksEpoch && !this.#takeEpoch()) return false
+      if (this.#turns.pump(this.#consumers, messagesMax)) return true
+    }
     this.#idle()
     return false
+  }
+
+  /** Another consumer is the active one. False: it has to wait for its epoch. */
+  #takeEpoch(): boolean {
+    const epoch = this.#rooms.epochs.next(() => this.resume())
+    if (epoch === undefined) return false
+    this.#consumers.giveEpoch(epochEntry(epoch))
+    return true
   }
 
   /** Nobody can take any more now. */
@@ -328,6 +349,7 @@ export class Queue implements QueuePart, PumpTask {
     this.#rooms.used(this)
     // What was stored a moment ago may have made it too long.
     this.#limits.enforce()
+    if (this.#consumers.lacksEpoch) this.#takeEpoch()
     // Consumers that are ready come first: they were told nothing of it yet only because a turn has not ended.
     while (this.#consumers.canAnyTake && this.#turns.pump(this.#consumers, takenAheadMax));
     return this.#take(noAck)

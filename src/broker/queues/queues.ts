@@ -12,7 +12,7 @@ import type { CancelReason } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
-import type { DeadLettering, LaneSource, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
+import type { DeadLettering, EpochsPart, LaneSource, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
 import { Trimming } from './queue-trimming.ts'
 import { StreamQueue } from './queue-stream.ts'
@@ -26,6 +26,7 @@ export interface QueueHost {
   readonly store: Store
   readonly partitions: Partitions
   readonly ledgers: LedgersPart
+  readonly epochs: EpochsPart
   /** The catalog's topic of that name. */
   topic(vhost: string, name: string): Topic | undefined
   /** The topic whose logs the queue is over. */
@@ -54,12 +55,13 @@ export class Queues implements QueuesPart {
 
   constructor(host: QueueHost) {
     this.#host = host
-    const { world, store, partitions, ledgers } = host
+    const { world, store, partitions, ledgers, epochs } = host
     this.#rooms = {
       world,
       store,
       partitions,
       ledgers,
+      epochs,
       turns: new QueueTurns(world.clock, () => ledgers.flush()),
       pool: new BufferPool(spareBytesMax),
       writer: new MessageWriter(),

@@ -98,6 +98,7 @@ export class DelayStage {
       store,
       partitions,
       ledgers,
+      epochs: { next: () => undefined },
       topic: (_vhost, name) => (queueNames.includes(name) ? topicOf(name) : undefined),
       sourceOf: (topic) => topic,
       ledgerNumbers: () => [0],
