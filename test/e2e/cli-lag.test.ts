@@ -105,8 +105,8 @@ test('what is worked off while it looks has a rate and an end', async () => {
   await channel.assertQueue('busy')
   for (let sent = 0; sent < 3000; sent++) channel.sendToQueue('busy', Buffer.from('x'))
   await channel.waitForConfirms()
-  // About a thousand a second at most, so that it looks while there is work.
-  await channel.prefetch(10)
+  // Two hundred a second at most: however late it looks, there is work.
+  await channel.prefetch(2)
   const { consumerTag } = await channel.consume('busy', (message) => {
     if (message !== null) setTimeout(() => channel.ack(message), 10)
   })
