@@ -109,6 +109,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     queues: queues.rooms,
     lag: lagDesk(world, store, state, partitions, queues),
     createsTopics,
+    mayTrim: (topic, log, to) => queues.mayTrim(topic, log, to),
     cluster: clusterView(world, store, catalog, nodeId, config.dataPath ?? ''),
   }
   const retention = openRetention(world, store, state, { partitions, roomLeft, queues })
@@ -148,6 +149,7 @@ function openRetention(
     settings,
     ...rooms,
     policyOf: (topic) => queues.retentionOf(topic),
+    mayTrim: (topic, log, to) => queues.mayTrim(topic, log, to),
     lookAtConsumed: () => queues.lookAtConsumed(),
   })
 }

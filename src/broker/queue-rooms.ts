@@ -4,7 +4,7 @@
 
 import type { World } from '../base/world.ts'
 import type { Decision, MachineLog } from '../log/machine.ts'
-import { logId, type Store } from '../log/store.ts'
+import { logId, type Log, type Store } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
@@ -15,7 +15,7 @@ import { DeadLetters } from './queues/dead-letter.ts'
 import { Delays } from './queues/delays/delays.ts'
 import { Epochs } from './queues/epochs.ts'
 import { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
-import type { QueuePolicy } from './queues/facts.ts'
+import type { QueueFacts, QueuePolicy } from './queues/facts.ts'
 import { Ledgers } from './queues/ledgers/ledgers.ts'
 import { queueTypeOf } from './queues/desk/queue-arguments.ts'
 import { compileQueue } from './queues/desk/queue-arguments-policy.ts'
@@ -23,6 +23,7 @@ import { QueueDesk } from './queues/desk/queue-desk.ts'
 import { declaredSettings } from './queues/desk/queue-plans.ts'
 import type { QueueStart } from './queues/desk/queue-starts.ts'
 import type { LedgerId, QueuesPart } from './queues/parts.ts'
+import { QueueRetention } from './queues/queue-retention.ts'
 import { Queues } from './queues/queues.ts'
 import { ReplyDesk } from './queues/channels/reply-to.ts'
 import { Topology } from './queues/exchanges/topology.ts'
@@ -80,6 +81,7 @@ export class QueueHouse {
   readonly #desk: QueueDesk
   readonly #queues: Queues
   readonly #deadLetters: DeadLetters
+  readonly #retention: QueueRetention
 
   constructor(host: QueueHouseHost) {
     const { world, store, catalog, ledgers, topology, roomLeft } = host
@@ -111,6 +113,7 @@ export class QueueHouse {
       produceRefusal,
     })
     this.#topicLedgers = this.#openTopicLedgers()
+    this.#retention = queueRetention(host, this.#queues, this.#deadLetters)
     this.#desk = this.#openDesk(replies, policyOf)
     const channelHost = {
       world,
@@ -155,7 +158,7 @@ export class QueueHouse {
       catalog,
       topics: {
         createQueue: (wanted) => host.topics.createQueue(wanted),
-        startQueue: (topic, queue, starts) => host.topics.setQueue(topic, queue, () => [startsOf(ledgers, starts, 0)]),
+        startQueue: (topic, queue, starts) => startQueue(host, topic, queue, starts),
         createFurther: (wanted, starts) => makeFurther(ledgers, this.#topicLedgers, wanted, starts),
         rewind: (topic, starts) => this.#rewind(topic, starts),
         endQueue: (topic) => host.topics.setQueue(topic, undefined),
@@ -232,6 +235,11 @@ export class QueueHouse {
     return { policy: policyOfQueue(this.#host.topology, topic), declared: declaredSettings(queue.arguments) }
   }
 
+  /** See RetentionHost.mayTrim. */
+  mayTrim(topic: Topic, log: Log, to: number): Promise<number> {
+    return this.#retention.mayTrim(topic, log, to)
+  }
+
   lookAtConsumed(): void {
     this.#queues.lookAtConsumed()
   }
@@ -286,6 +294,28 @@ const startsOf = (ledgers: Ledgers, starts: readonly QueueStart[], number: numbe
   records: starts.flatMap(({ log, start }) => ledgers.recordsForStart({ log, number }, start)),
 })
 
+const queueRetention = (host: QueueHouseHost, queues: Queues, deadLetters: DeadLetters): QueueRetention =>
+  new QueueRetention({
+    ledgers: host.ledgers,
+    queuesOver: (topic) => queuesOver(host.catalog, topic),
+    policyOf: (queue) => policyOfQueue(host.topology, queue),
+    laneOf: (queue, partition) => queues.laneOf(queue, partition),
+    deadLettersSettled: () => deadLetters.settled(),
+    isFull: () => host.roomLeft.produceRefusal() !== undefined,
+  })
+
+/** A queue over a topic, with its ledgers in the append that declares it. */
+async function startQueue(
+  { topics, ledgers }: QueueHouseHost,
+  topic: Topic,
+  queue: QueueFacts,
+  starts: readonly QueueStart[],
+): Promise<Topic | Refusal> {
+  const begun = await topics.setQueue(topic, queue, () => [startsOf(ledgers, starts, 0)])
+  if (!isRefusal(begun)) for (const { log, start } of starts) ledgers.started({ log, number: 0 }, start)
+  return begun
+}
+
 /** A queue over another's logs, with its ledgers from the first moment on. */
 async function makeFurther(
   ledgers: Ledgers,
@@ -314,10 +344,14 @@ export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic, so
 }
 
 /** Of the ledgers over a topic's logs: its own queue's, and the further ones. */
-function ledgerNumbers(catalog: Catalog, topic: Topic): readonly number[] {
-  const further = catalog.further(topic.id).map((one) => one.ledger ?? 0)
+const ledgerNumbers = (catalog: Catalog, topic: Topic): readonly number[] =>
+  queuesOver(catalog, topic).map(({ ledger = 0 }) => ledger)
+
+/** Those with a ledger over a topic's logs. */
+function queuesOver(catalog: Catalog, topic: Topic): readonly Topic[] {
+  const further = catalog.further(topic.id)
   const hasOwn = topic.queue !== undefined && queueTypeOf(topic.queue.arguments) !== 'stream'
-  return hasOwn ? [topic.ledger ?? 0, ...further] : further
+  return hasOwn ? [topic, ...further] : further
 }
 
 /** A queue's ledgers, one over each log of its source. */

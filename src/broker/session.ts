@@ -3,7 +3,7 @@
 // Does not know: any protocol, nor how a call is done: it asks the right room and hands the answer back.
 
 import type { Clock } from '../base/world.ts'
-import type { Offset } from '../log/store.ts'
+import type { Log, Offset } from '../log/store.ts'
 import type { Access, Operation, Resource } from './access.ts'
 import { authorisedGroups } from './authorised-groups.ts'
 import { authorisedQueues, type QueueRooms } from './authorised-queues.ts'
@@ -61,6 +61,8 @@ export interface Rooms {
   readonly queues: QueueRooms
   readonly lag: LagDesk
   readonly createsTopics: () => boolean
+  /** See RetentionHost.mayTrim. */
+  readonly mayTrim: (topic: Topic, log: Log, to: number) => Promise<number>
   readonly cluster: () => ClusterView
 }
 
@@ -272,7 +274,21 @@ class BrokerSession implements Session {
 
   async deleteRecords(topic: string, partition: number, before: number): Promise<Offset | Refusal> {
     const place = this.#place({ name: topic }, partition, 'delete')
-    return isRefusal(place) ? place : place.partition.deleteRecords(place.topic.policy, before)
+    return isRefusal(place) ? place : this.#deleteRecords(place, before)
+  }
+
+  async #deleteRecords({ topic, partition }: Place, before: number): Promise<Offset | Refusal> {
+    const log = await partition.open(topic.policy)
+    if (isRefusal(log)) return log
+    const to = before === -1 ? log.committed : before
+    const isDropping = to > log.start && to <= log.committed
+    const may = isDropping ? await this.#rooms.mayTrim(topic, log, to) : to
+    return may < to
+      ? refuse(
+          'policyViolation',
+          `Records from offset ${may} on are held: a queue (x-hold), or a dead letter, waits for them.`,
+        )
+      : partition.deleteRecords(topic.policy, to)
   }
 
   async describePartition(topic: TopicRef, partition: number): Promise<PartitionView | Refusal> {

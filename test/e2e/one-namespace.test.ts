@@ -5,9 +5,10 @@
 import { afterAll, beforeAll, test } from 'vitest'
 import { Sides } from './one-namespace.ts'
 import { queueRows } from './one-namespace-queues.ts'
+import { retentionRows } from './one-namespace-retention.ts'
 import { topicRows } from './one-namespace-topics.ts'
 
-const rows = [...topicRows, ...queueRows]
+const rows = [...topicRows, ...queueRows, ...retentionRows]
 
 let sides: Sides
 beforeAll(async () => {

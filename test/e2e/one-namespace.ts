@@ -15,6 +15,12 @@ export interface Row {
 
 export type Settings = Readonly<Record<string, string>>
 
+/** kafkajs wraps the error or does not. */
+interface RecordsNotDeleted {
+  readonly partitions?: readonly { readonly error: { readonly type: string } }[]
+  readonly cause?: RecordsNotDeleted
+}
+
 const topicResource = 2 as never
 
 /** What the two sides of one broker do. */
@@ -104,6 +110,18 @@ export class Sides {
     const offsets = await admin.fetchTopicOffsets(topic)
     const found = offsets.find((one) => one.partition === partition)
     return { low: Number(found?.low), high: Number(found?.high) }
+  }
+
+  /** Answers 'deleted', or the name of the refusal. */
+  async deleteRecords(topic: string, before: number): Promise<string> {
+    const admin = await this.admin()
+    // kafkajs looks for the leader before it asks who that is.
+    await admin.fetchTopicOffsets(topic)
+    const wanted = { topic, partitions: [{ partition: 0, offset: String(before) }] }
+    return admin.deleteTopicRecords(wanted).then(
+      () => 'deleted',
+      (error: RecordsNotDeleted) => (error.partitions ?? error.cause?.partitions)?.[0].error.type ?? String(error),
+    )
   }
 
   async topics(): Promise<readonly string[]> {

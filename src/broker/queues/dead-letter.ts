@@ -45,6 +45,7 @@ const closedReasons: Readonly<Record<DeathReason, ClosedReason>> = {
   expired: 'expired',
   maxlen: 'maxlen',
   delivery_limit: 'deliveryLimit',
+  retention: 'retention',
   malformed: 'malformed',
 }
 
@@ -206,6 +207,8 @@ export class DeadLetters implements DeadLettering {
     if (!isDeadLettered(queue.policy)) return { letters, next }
     const take = (stored: StoredMessage): void => {
       if (next !== undefined) return
+      // What its filter does not let in was never in the queue.
+      if (reason !== 'malformed' && lane.takes?.(stored) === false) return
       if (bytes > 0 && bytes + stored.body.length > movedBytesMax) {
         next = stored.offset
         return

@@ -178,6 +178,10 @@ export class Lane implements LanePart {
     if (!this.isVoid) this.#parts().rules.reject(offset)
   }
 
+  takes(message: StoredMessage): boolean {
+    return this.#parts().rules.takes(message)
+  }
+
   closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[] {
     return [{ ledger: this.log.ledger, offsets, reason }]
   }

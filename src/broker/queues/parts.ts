@@ -273,6 +273,8 @@ export interface LanePart {
   giveBack(offset: number, counts: boolean): void
   /** Dropped, or dead-lettered if the queue says where. */
   reject(offset: number): void
+  /** Whether a message of the log is one of the queue's at all; without it all are. */
+  takes?(message: StoredMessage): boolean
   /** Closes acquired offsets as part of an append that the caller makes in this turn (LedgersPart.appendClosing). */
   closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[]
   /**
@@ -349,7 +351,7 @@ export interface QueuesPart {
 }
 
 /** As RabbitMQ has them in x-death, and `malformed` of our own: a batch of Kafka's clients that lies. */
-export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit' | 'malformed'
+export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit' | 'malformed' | 'retention'
 
 /** Messages leave a queue for its dead letter exchange: one atomic append of their copies and the closing. */
 export interface DeadLettering {

@@ -3,9 +3,10 @@
 // Does not know: who decided that they leave, what dead-lettering does with them.
 
 import { isDeadLettered } from './facts.ts'
+import { OffsetSet } from './ledgers/offset-set.ts'
 import type { ClosedReason, DeadLettering, DeathReason, LanePart, LedgerPart } from './parts.ts'
 
-export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit' | 'malformed'
+export type DepartureReason = 'rejected' | 'expired' | 'maxlen' | 'deliveryLimit' | 'malformed' | 'retention'
 
 const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
   rejected: 'rejected',
@@ -13,6 +14,7 @@ const deathReasons: Readonly<Record<DepartureReason, DeathReason>> = {
   maxlen: 'maxlen',
   deliveryLimit: 'delivery_limit',
   malformed: 'malformed',
+  retention: 'retention',
 }
 
 export class Departures {
@@ -21,6 +23,8 @@ export class Departures {
   readonly #deadLettering: () => DeadLettering
   readonly #flushLater: () => void
   readonly #leaving = new Map<DepartureReason, number[]>()
+  /** Acquired for their dead letter exchange. */
+  readonly #away = new OffsetSet()
 
   constructor(lane: LanePart, ledger: LedgerPart, deadLettering: () => DeadLettering, flushLater: () => void) {
     this.#lane = lane
@@ -41,10 +45,16 @@ export class Departures {
     }
     // Until its copy is stored elsewhere nobody else may have it.
     if (!this.#ledger.isAcquired(offset)) this.#ledger.acquire(offset)
+    this.#away.add(offset)
     const leaving = this.#leaving.get(reason)
     if (leaving !== undefined) return void leaving.push(offset)
     this.#leaving.set(reason, [offset])
     if (this.#leaving.size === 1) this.#flushLater()
+  }
+
+  /** Whether it is on its way to the dead letter exchange. */
+  isLeaving(offset: number): boolean {
+    return this.#away.count > 0 && this.#away.has(offset)
   }
 
   /** Closes everything ready below, all at once; only when nothing is dead-lettered. */
@@ -55,6 +65,7 @@ export class Departures {
   /** At the end of a turn. */
   flush(): void {
     if (this.#leaving.size === 0) return
+    this.#away.removeRange(0, this.#ledger.floor)
     const all = [...this.#leaving]
     this.#leaving.clear()
     for (const [reason, offsets] of all) this.#deadLettering().deadLetter(this.#lane, offsets, deathReasons[reason])

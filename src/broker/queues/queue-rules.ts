@@ -155,7 +155,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   giveBack(offset: number, counts: boolean): void {
     const { ledger, policy } = this
     this.#timeouts.settled(offset)
-    if (!ledger.isAcquired(offset)) return
+    if (!ledger.isAcquired(offset) || this.departures.isLeaving(offset)) return
     if (counts && policy.deliveryLimit !== undefined && ledger.deliveryCount(offset) >= policy.deliveryLimit) {
       this.settled(offset)
       this.departures.leave(offset, 'deliveryLimit')
@@ -200,7 +200,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   #dueAgain(offset: number): void {
-    if (!this.ledger.isAcquired(offset)) return
+    if (!this.ledger.isAcquired(offset) || this.departures.isLeaving(offset)) return
     this.ledger.giveBack(offset, false)
     this.#ready(offset)
     this.#woken()
@@ -222,7 +222,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   reject(offset: number): void {
-    if (!this.ledger.isAcquired(offset)) return
+    if (!this.ledger.isAcquired(offset) || this.departures.isLeaving(offset)) return
     this.settled(offset)
     this.departures.leave(offset, 'rejected')
   }
@@ -237,6 +237,27 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   expire(offset: number): void {
     this.#pushedOut(offset)
     this.departures.leave(offset, 'expired')
+  }
+
+  /** The log loses what lies below: at most so many leave, ready or in somebody's hands. */
+  retire(below: number, messagesMax: number): void {
+    const { ledger, departures } = this
+    let left = messagesMax
+    for (let at = ledger.floor; left > 0; at++) {
+      at = Math.min(ledger.nextReady(at) ?? below, ledger.nextAcquired(at) ?? below)
+      if (at >= below) break
+      if (departures.isLeaving(at)) continue
+      this.#retries.forget(at)
+      this.settled(at)
+      departures.leave(at, 'retention')
+      left--
+    }
+    if (left < messagesMax) this.bytes.countAnew()
+  }
+
+  /** Whether the queue's filter lets it in. */
+  takes(message: StoredMessage): boolean {
+    return this.#filter === undefined || this.#filter.takes(message)
   }
 
   expireAllBelow(below: number): void {

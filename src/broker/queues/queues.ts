@@ -9,6 +9,7 @@ import { logId, type Store, type TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
 import type { CancelReason } from '../queue-door.ts'
+import type { Lane } from './lane.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
@@ -162,6 +163,12 @@ export class Queues implements QueuesPart {
     const refused = await queue.lookForExpired()
     if (refused !== undefined)
       this.#host.world.trace.warn('expired messages may come again', { queue: topic.name, why: refused.why })
+  }
+
+  /** The lane of a queue over one log. */
+  laneOf(queue: Topic, partition: number): Lane | undefined {
+    const found = this.find(queue.vhost, queue.name)
+    return found instanceof Queue ? found.lanes.find((lane) => lane.partition === partition) : undefined
   }
 
   /** As find(), but only when it was asked for before. */

@@ -19,6 +19,7 @@ const forgetProducersEveryMs = 600_000
 
 /** A partition whose log is open. */
 interface Kept {
+  readonly topic: Topic
   readonly partition: Partition
   readonly log: Log
   readonly policy: TopicPolicy
@@ -35,6 +36,8 @@ export interface RetentionHost {
   readonly roomLeft: RoomLeft
   /** A topic's settings, and what policies say of it beside. */
   policyOf(topic: Topic): TopicPolicy
+  /** Up to where records of a log may be dropped now, of those below `to`: queues over it may have a say. */
+  mayTrim(topic: Topic, log: Log, to: number): Promise<number>
   /** What is worked off and kept for a time is looked at again. */
   lookAtConsumed(): void
 }
@@ -110,7 +113,7 @@ export class Retention {
       log = opened
     }
     const kept = this.#host.partitions.of(topic, index)
-    if (!log.failed && kept !== undefined) await this.#trim({ partition: kept, log, policy })
+    if (!log.failed && kept !== undefined) await this.#trim({ topic, partition: kept, log, policy })
     return !wasOpen
   }
 
@@ -121,7 +124,7 @@ export class Retention {
   }
 
   /** Drops the `count` oldest segments. */
-  async #drop({ partition, log, policy }: Kept, count: number, reason: Reason): Promise<void> {
+  async #drop({ topic, partition, log, policy }: Kept, count: number, reason: Reason): Promise<void> {
     if (count === 0) return
     let segments = log.segments()
     // The active segment goes only once it is closed.
@@ -129,7 +132,10 @@ export class Retention {
       log.roll()
       segments = log.segments()
     }
-    const dropped = segments.slice(0, count).filter((segment) => segment.next <= log.committed)
+    const committed = segments.slice(0, count).filter((segment) => segment.next <= log.committed)
+    const to = committed.at(-1)?.next ?? 0
+    const may = to <= log.start ? 0 : await this.#host.mayTrim(topic, log, to)
+    const dropped = committed.filter((segment) => segment.next <= may)
     const last = dropped.at(-1)
     if (last === undefined || last.next <= log.start) return
     const bytes = dropped.reduce((sum, segment) => sum + segment.bytes, 0)
@@ -180,7 +186,7 @@ export class Retention {
         if (partition === undefined) continue
         if (partition.log === undefined && this.#host.store.bytesOf(partition.id) === 0) continue
         const log = await partition.open(topic.policy)
-        if (!isRefusal(log)) all.push({ partition, log, policy: topic.policy })
+        if (!isRefusal(log)) all.push({ topic, partition, log, policy: topic.policy })
       }
     }
     return all
