@@ -31,6 +31,13 @@ export function putVarint(target: Uint8Array, at: number, value: number): number
   return at
 }
 
+/** Copies source[from, from + bytes); returns where they end. */
+export function putRange(target: Uint8Array, at: number, source: Buffer, from: number, bytes: number): number {
+  if (bytes > copyInlineMax) source.copy(target, at, from, from + bytes)
+  else for (let index = 0; index < bytes; index++) target[at + index] = source[from + index]
+  return at + bytes
+}
+
 /** Copies bytes; returns where they end. */
 export function putBytes(target: Uint8Array, at: number, bytes: Uint8Array): number {
   const { length } = bytes

@@ -65,6 +65,34 @@ export class RecordCursor {
     return true
   }
 
+  /** As next(), and headers are judged too; nothing is sliced: only offsetDelta and timestampDeltaMs are filled. */
+  pass(): boolean {
+    if (this.at >= this.section.length) return false
+    const length = this.varint(this.section.length)
+    if (length < 0 || length > this.section.length - this.at) throw new MalformedRecords('a record passes its batch')
+    this.recordEnd = this.at + length
+    this.at += 1
+    this.timestampDeltaMs = this.varlong()
+    this.offsetDelta = this.varint(this.recordEnd)
+    this.passBytes()
+    this.passBytes()
+    const count = this.varint(this.recordEnd)
+    if (count < 0 || count > this.recordEnd - this.at) throw new MalformedRecords('more headers than bytes')
+    for (let index = 0; index < count; index++) {
+      if (this.passBytes() < 0) throw new MalformedRecords('a header without a name')
+      this.passBytes()
+    }
+    this.at = this.recordEnd
+    return true
+  }
+
+  private passBytes(): number {
+    const length = this.varint(this.recordEnd)
+    if (length < -1 || length > this.recordEnd - this.at) throw new MalformedRecords('a field passes its record')
+    if (length > 0) this.at += length
+    return length
+  }
+
   headers(): RecordHeader[] {
     const resumeAt = this.at
     this.at = this.headersAt

@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Field, FieldEntry } from '../../base/fields.ts'
 import { KiB } from '../../base/limits.ts'
 import { writeProperties } from '../../base/properties.ts'
+import { putBytes, putRange } from '../../log/record-fields.ts'
 import { RecordCursor, type RecordHeader } from '../../log/records.ts'
 import { behindVarint, keyHeader, tombstoneHeader, varintAt } from './message.ts'
 import { offsetHeader, partitionHeader, placeBytes, placeEntries, putPlace } from './message-place.ts'
@@ -27,6 +28,9 @@ const asciiLookedMax = 64
 /** Names that say something of ours to AMQP's clients, and `amqp`, which only means something in batches of ours. */
 const ownNames = ['amqp', keyHeader, tombstoneHeader, partitionHeader, offsetHeader, omittedHeader]
 const ownNameBytes: readonly Buffer[] = ownNames.map((name) => Buffer.from(name))
+/** What they begin with: `x` and `a`. */
+const ownFirst = 0x78
+const ownFirstOther = 0x61
 const keyName = Buffer.from(keyHeader)
 const tombstoneName = Buffer.from(tombstoneHeader)
 const tombstoneBytes = 1 + tombstoneName.length + 2
@@ -136,7 +140,7 @@ export class ForeignReader {
     let at = properties.writeUInt32BE(allBytes, 2)
     if (this.#keyBytes >= 0) {
       properties[at++] = keyName.length
-      at += keyName.copy(properties, at)
+      at = putBytes(properties, at, keyName)
       at = putValue(properties, at, section, this.#keyAt, this.#keyBytes)
     }
     let from = this.#headersAt
@@ -148,7 +152,7 @@ export class ForeignReader {
       from = valueAt + Math.max(0, valueBytes)
       if (isOwnName(section, nameAt, nameBytes)) continue
       properties[at++] = nameBytes
-      at += section.copy(properties, at, nameAt, nameAt + nameBytes)
+      at = putRange(properties, at, section, nameAt, nameBytes)
       at = putValue(properties, at, section, valueAt, valueBytes)
     }
     if (isTombstone) {
@@ -187,10 +191,12 @@ function putValue(target: Buffer, at: number, section: Buffer, from: number, byt
   }
   target[at++] = isText(section, from, bytes) ? textTag : bytesTag
   at = target.writeUInt32BE(bytes, at)
-  return at + section.copy(target, at, from, from + bytes)
+  return putRange(target, at, section, from, bytes)
 }
 
 function isOwnName(section: Buffer, at: number, bytes: number): boolean {
+  const first = section[at]
+  if (first !== ownFirst && first !== ownFirstOther) return false
   for (const name of ownNameBytes) if (name.length === bytes && name.compare(section, at, at + bytes) === 0) return true
   return false
 }

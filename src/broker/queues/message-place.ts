@@ -5,6 +5,7 @@
 
 import type { FieldEntry } from '../../base/fields.ts'
 import { readProperties, withHeaders } from '../../base/properties.ts'
+import { putBytes } from '../../log/record-fields.ts'
 import { hasTable, tableEndOf, withRoomForHeaders } from './header-room.ts'
 
 export const partitionHeader = 'x-partition'
@@ -15,20 +16,17 @@ const offsetName = Buffer.from(offsetHeader)
 const partitionEntryBytes = 1 + partitionName.length + 1 + 4
 const offsetEntryBytes = 1 + offsetName.length + 1 + 8
 export const placeBytes = partitionEntryBytes + offsetEntryBytes
-const int32Tag = 'I'.charCodeAt(0)
-const int64Tag = 'l'.charCodeAt(0)
+/** What comes before the values. */
+const partitionLead = Buffer.concat([Buffer.of(partitionName.length), partitionName, Buffer.from('I')])
+const offsetLead = Buffer.concat([Buffer.of(offsetName.length), offsetName, Buffer.from('l')])
 
 /** Writes the entries of a place into a table; answers where they end. `partition` below 0: the offset alone. */
 export function putPlace(target: Buffer, at: number, partition: number, offset: number): number {
   if (partition >= 0) {
-    target[at++] = partitionName.length
-    at += partitionName.copy(target, at)
-    target[at++] = int32Tag
+    at = putBytes(target, at, partitionLead)
     at = target.writeInt32BE(partition, at)
   }
-  target[at++] = offsetName.length
-  at += offsetName.copy(target, at)
-  target[at++] = int64Tag
+  at = putBytes(target, at, offsetLead)
   at = target.writeUInt32BE(Math.floor(offset / 0x1_0000_0000), at)
   return target.writeUInt32BE(offset >>> 0, at)
 }

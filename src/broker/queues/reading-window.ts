@@ -176,13 +176,11 @@ export class ReadingWindow {
     try {
       for (let index = 0; ; index++) {
         const at = section.length - cursor.remaining
-        if (!cursor.next()) {
+        if (!cursor.pass()) {
           if (index !== count || count !== this.batchNext - this.base) this.#absent('malformed')
           return
         }
         if (cursor.offsetDelta !== index || index >= count) return this.#absent('malformed')
-        // Headers are opened later; whether they can be is known now.
-        cursor.headers()
         this.#remember(at)
       }
     } catch (error) {
