@@ -20,7 +20,7 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { LagDesk } from './lag-desk.ts'
 import { localOwnership } from './ownership.ts'
 import { Quotas } from './quotas.ts'
-import { goingWith, QueueHouse, queueMachines } from './queue-rooms.ts'
+import { QueueHouse, queueMachines } from './queue-rooms.ts'
 import { openSession, type Rooms } from './session.ts'
 import { SettingDesk } from './setting-desk.ts'
 import { NameTurns } from './streams/name-turns.ts'
@@ -29,7 +29,8 @@ import { ProducerIds } from './streams/producer-ids.ts'
 import { ProducerSnapshots } from './streams/producer-snapshots.ts'
 import { Retention } from './streams/retention.ts'
 import { RoomLeft } from './streams/room-left.ts'
-import { settleLogs, Topics } from './streams/topics.ts'
+import { settleLogs } from './streams/log-settling.ts'
+import { Topics } from './streams/topics.ts'
 
 export interface BrokerConfig {
   /** Default 1. */
@@ -81,7 +82,7 @@ export async function openBroker(world: World, store: Store, config: BrokerConfi
     defaultPartitions: () => settings.number('num.partitions'),
     createRefusal: () => roomLeft.createRefusal(),
     configured: (topic) => queues.configured(topic),
-    goingWith: (topic) => goingWith(state, topic, catalog.sourceOf(topic)),
+    goingWith: (topic, isTopicGone) => queues.goingWith(topic, isTopicGone),
     dropped: (topic, source) => queues.gone(topic, source),
     topicDeleted: (vhost, topic) => state.coordinator.topicDeleted(vhost, topic),
   })

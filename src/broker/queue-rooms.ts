@@ -12,6 +12,8 @@ import type { GroupCoordinator } from './groups/coordinator.ts'
 import { openChannel } from './queues/channels/channel.ts'
 import { channelLimits } from './queues/channels/channel-host.ts'
 import { DeadLetters } from './queues/dead-letter.ts'
+import { Cursors } from './queues/cursors/cursors.ts'
+import { LogDesk } from './queues/cursors/log-desk.ts'
 import { Delays } from './queues/delays/delays.ts'
 import { Epochs } from './queues/epochs.ts'
 import { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
@@ -26,7 +28,7 @@ import type { LedgerId, QueuesPart } from './queues/parts.ts'
 import { QueueRetention } from './queues/queue-retention.ts'
 import { Queues } from './queues/queues.ts'
 import { ReplyDesk } from './queues/channels/reply-to.ts'
-import { Topology } from './queues/exchanges/topology.ts'
+import { removalRecords, Topology } from './queues/exchanges/topology.ts'
 import type { TopicPolicy } from './settings/topic-policy.ts'
 import type { Partitions } from './streams/partitions.ts'
 import type { RoomLeft } from './streams/room-left.ts'
@@ -82,6 +84,8 @@ export class QueueHouse {
   readonly #queues: Queues
   readonly #deadLetters: DeadLetters
   readonly #retention: QueueRetention
+  readonly #cursors: Cursors
+  readonly #logs: LogDesk
 
   constructor(host: QueueHouseHost) {
     const { world, store, catalog, ledgers, topology, roomLeft } = host
@@ -97,7 +101,7 @@ export class QueueHouse {
       epochs: host.epochs,
       topic: (vhost, name) => catalog.named(vhost, name),
       sourceOf: (topic) => catalog.sourceOf(topic),
-      ledgerNumbers: (topic) => ledgerNumbers(catalog, topic),
+      ledgerNumbers: (topic) => [...ledgerNumbers(catalog, topic), ...cursorNumbers(topology, topic)],
       policyOf,
       deadLettering: () => this.#deadLetters,
       placeOf: (topic, partition, group) => host.coordinator.committedOffset(topic, partition, group),
@@ -115,6 +119,8 @@ export class QueueHouse {
     this.#topicLedgers = this.#openTopicLedgers()
     this.#retention = queueRetention(host, this.#queues, this.#deadLetters)
     this.#desk = this.#openDesk(replies, policyOf)
+    this.#cursors = this.#startCursors(queues, produceRefusal)
+    this.#logs = new LogDesk({ ...host, queues }, this.#cursors)
     const channelHost = {
       world,
       router: topology,
@@ -127,7 +133,7 @@ export class QueueHouse {
     }
     this.rooms = {
       desk: this.#desk,
-      exchanges: new ExchangeDesk({ topology, machineLog: host.machineLog }),
+      exchanges: new ExchangeDesk({ topology, machineLog: host.machineLog, logs: this.#logs }),
       openChannel: (identity, sink) => openChannel(channelHost, identity, sink),
       storagePressure: () => roomLeft.produceRefusal()?.why,
       watchPressure: (changed) => roomLeft.watch(changed),
@@ -170,6 +176,7 @@ export class QueueHouse {
       policyOf,
       ledgersSettled: () => ledgers.settled(),
       policiesOn: (topic) => policiesOn(topology, topic),
+      isLog: (topic) => topology.isLog(topic.vhost, topic.name),
     })
   }
 
@@ -221,9 +228,27 @@ export class QueueHouse {
     return queues
   }
 
-  /** A topic has other settings or more partitions: what is at work over it goes by them. */
+  #startCursors(queues: QueuesPart, produceRefusal: () => Refusal | undefined): Cursors {
+    const { topology, catalog } = this.#host
+    const cursors = new Cursors({
+      ...this.#host,
+      router: topology,
+      queues,
+      bindings: () => topology.cursors(),
+      topicOf: (vhost, name) => catalog.named(vhost, name),
+      closed: (topic) => this.#queues.trim(topic),
+      produceRefusal,
+    })
+    topology.watchCursors(() => cursors.changed())
+    cursors.changed()
+    return cursors
+  }
+
+  /** A topic has other settings, more partitions, or became a queue: what is at work over it goes by that. */
   configured(topic: Topic): void {
     this.#queues.configured(topic)
+    this.#host.topology.of(topic.vhost).routing.forgetNames()
+    this.#cursors.changed()
   }
 
   /** What a topic's settings tell of the queue over it, and what its declaration said of the topic. */
@@ -262,12 +287,26 @@ export class QueueHouse {
       : { topic: this.#host.catalog.sourceOf(queue), number: queue.ledger ?? 0 }
   }
 
+  /** What goes with a deleted queue, and with its topic if that goes too, in the same append. */
+  goingWith(topic: Topic, isTopicGone: boolean): readonly Decision[] {
+    const { ledgers, topology, catalog } = this.#host
+    const removal = topology.removalWith(topic.vhost, topic.name, isTopicGone)
+    const forgetting = this.#logs.forget(removal.bindings)
+    const own = topic.queue === undefined ? [] : ledgersOf(topic, catalog.sourceOf(topic))
+    return [
+      { machine: ledgers, records: own.flatMap((id) => ledgers.recordsForForgotten(id)) },
+      { machine: topology, records: removalRecords(removal) },
+      ...(forgetting === undefined ? [] : [forgetting]),
+    ]
+  }
+
   /** The queue over a topic is gone, or the topic itself. */
   gone(topic: Topic, source = this.#host.catalog.sourceOf(topic)): void {
-    if (this.#host.catalog.byId(topic.id) === undefined) this.#queues.dropTopic(topic)
+    const isTopicGone = this.#host.catalog.byId(topic.id) === undefined
+    if (isTopicGone) this.#queues.dropTopic(topic)
+    this.#logs.forgotten(this.#host.topology.gone(topic.vhost, topic.name, isTopicGone))
     if (topic.queue === undefined) return
     for (const id of ledgersOf(topic, source)) this.#host.ledgers.forgotten(id)
-    this.#host.topology.queueGone(topic.vhost, topic.name)
     this.#desk.gone(topic)
     // It holds nothing any more.
     if (this.#host.catalog.byId(source.id) !== undefined) this.#queues.trim(source)
@@ -277,6 +316,7 @@ export class QueueHouse {
   async close(): Promise<void> {
     this.#desk.close()
     await this.#host.delays.close()
+    await this.#cursors.close()
     await this.#deadLetters.close()
     await this.#queues.close()
     await this.#host.ledgers.close()
@@ -334,15 +374,6 @@ async function makeFurther(
   return made
 }
 
-/** What goes with a deleted queue, in the same append. */
-export function goingWith({ ledgers, topology }: QueueMachines, topic: Topic, source: Topic): readonly Decision[] {
-  if (topic.queue === undefined) return []
-  return [
-    { machine: ledgers, records: ledgersOf(topic, source).flatMap((id) => ledgers.recordsForForgotten(id)) },
-    { machine: topology, records: topology.recordsForDeletedQueue(topic.vhost, topic.name) },
-  ]
-}
-
 /** Of the ledgers over a topic's logs: its own queue's, and the further ones. */
 const ledgerNumbers = (catalog: Catalog, topic: Topic): readonly number[] =>
   queuesOver(catalog, topic).map(({ ledger = 0 }) => ledger)
@@ -352,6 +383,12 @@ function queuesOver(catalog: Catalog, topic: Topic): readonly Topic[] {
   const further = catalog.further(topic.id)
   const hasOwn = topic.queue !== undefined && queueTypeOf(topic.queue.arguments) !== 'stream'
   return hasOwn ? [topic, ...further] : further
+}
+
+/** Those of bindings that copy from the topic. */
+function cursorNumbers(topology: Topology, topic: Topic): readonly number[] {
+  if (!topology.isLog(topic.vhost, topic.name)) return []
+  return Array.from(topology.of(topic.vhost).routing.bindings.from(topic.name).values(), ({ cursor }) => cursor)
 }
 
 /** A queue's ledgers, one over each log of its source. */

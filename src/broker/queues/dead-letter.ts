@@ -270,7 +270,7 @@ export class DeadLetters implements DeadLettering {
     if (destinations.length === 0) return this.#dropped('unroutable')
     const targets: QueuePart[] = []
     for (const destination of destinations) {
-      const target = queues.find(vhost, destination)
+      const target = queues.findLog(vhost, destination)
       if (target === undefined || target.isDeleted) continue
       if (this.#goesRound(destination, dead, reason)) continue
       targets.push(target)

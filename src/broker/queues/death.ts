@@ -81,7 +81,7 @@ export function recordDeath(
 }
 
 /** Whether nobody but the broker has moved the message around since it left `target`: it would go on for ever. */
-export function isCycle(target: string, { deaths }: Dead): boolean {
+export function isCycle(target: string, { deaths }: Pick<Dead, 'deaths'>): boolean {
   const at = deaths.findIndex(({ queue }) => queue === target)
   return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
 }
@@ -100,6 +100,10 @@ function withSource(headers: FieldTable, { topic, offset, isPlaced }: DeathSourc
     ...sourceHeaders.map((name, index) => ({ name, value: values[index] })),
   ]
 }
+
+/** As isCycle(), of a dead letter as it is. */
+export const hasDiedIn = (queue: string, properties: Buffer): boolean =>
+  isCycle(queue, { deaths: deathsIn(readProperties(properties).headers ?? noFields) })
 
 function deathsIn(headers: FieldTable): Death[] {
   const field = findField(headers, 'x-death')

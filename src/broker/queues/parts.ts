@@ -3,12 +3,12 @@
 // Does not know: protocols, engines.
 
 import type { FieldTable } from '../../base/fields.ts'
-import type { MachineRecord } from '../../log/machine.ts'
+import type { Decision, MachineRecord } from '../../log/machine.ts'
 import type { AppendEntry, LogId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Refusal } from '../errors.ts'
-import type { ExchangeFacts, QueuePolicy } from './facts.ts'
+import type { BindingFacts, ExchangeFacts, QueuePolicy } from './facts.ts'
 import type { SharedBatch } from './shared-batch.ts'
 
 // --- routing ------------------------------------------------------------------------------------------------------
@@ -39,6 +39,32 @@ export interface DelaysPart {
   destinationsFor(exchange: ExchangeFacts, properties: Buffer): Destinations | undefined
 }
 
+/** Where the cursors of a binding begin: an offset for each partition of its exchange's topic. */
+export type CursorStarts = readonly number[]
+
+/** Exchanges of type x-log as the desk of exchanges knows them: who makes their topics, and their bindings' cursors. */
+export interface LogExchanges {
+  /** Makes the exchange, and its topic with it if there is none. */
+  declare(facts: ExchangeFacts): Promise<true | Refusal>
+  /** Deletes it with its topic; undefined: the topic is more than that and stays. */
+  deleteTopic(facts: ExchangeFacts): Promise<true | Refusal> | undefined
+  /** As the topic is now, after all that was published before. */
+  findStarts(binding: BindingFacts): Promise<CursorStarts | Refusal>
+  /** The number of a new binding's cursors, and what makes them durable, to be appended with the binding. */
+  begin(binding: BindingFacts, starts: CursorStarts, isDurable: boolean): { number: number; decision: Decision }
+  /** That is committed. */
+  begun(binding: BindingFacts, number: number, starts: CursorStarts): void
+  /** What forgets the cursors of these bindings, to be appended with their removal; undefined: they have none. */
+  forget(bindings: Iterable<CopyingBinding>): Decision | undefined
+  /** That is committed. */
+  forgotten(bindings: Iterable<CopyingBinding>): void
+}
+
+export interface CopyingBinding extends BindingFacts {
+  /** The number of its cursors; 0: it has none. */
+  readonly cursor: number
+}
+
 // --- ledgers ------------------------------------------------------------------------------------------------------
 
 /** A ledger by the log it is over and its number there (0: the queue's own). */
@@ -59,6 +85,7 @@ export type ClosedReason =
   | 'retention'
   | 'control'
   | 'filtered'
+  | 'copied'
 
 /** A run of messages of one priority level. May be one object used again. */
 export interface BatchNote {

@@ -17,7 +17,8 @@ import { goneRefusal, QueueLog, type PlacedAt } from './queue-log.ts'
 import type { PumpTask } from './queue-turns.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
 import type { SharedBatch } from './shared-batch.ts'
-import { StreamReader, streamStartOf, type StreamStart } from './stream-reader.ts'
+import { StreamReader } from './stream-reader.ts'
+import { streamStartOf, type StreamStart } from './stream-start.ts'
 
 /** No ledger, no priorities. */
 const noLevels = 0

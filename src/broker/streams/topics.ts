@@ -4,7 +4,7 @@
 // Does not know: who asks; quotas; what partitions hold.
 
 import type { World } from '../../base/world.ts'
-import { machineLogId, type Decision, type MachineLog } from '../../log/machine.ts'
+import type { Decision, MachineLog } from '../../log/machine.ts'
 import { logId, type LogId, type Store, type TopicId } from '../../log/store.ts'
 import type { Catalog, Topic, TopicFacts } from '../catalog.ts'
 import type { NewTopic } from '../door.ts'
@@ -38,10 +38,10 @@ export interface TopicsHost {
   defaultPartitions(): number
   /** Why nothing new may be made now (the reserve of the disk is touched). */
   createRefusal(): Refusal | undefined
-  /** A topic has other settings or more partitions. */
+  /** A topic has other settings, more partitions, or became a queue. */
   configured(topic: Topic): void
   /** What else goes in the append that deletes a topic, or what was declared over it: bindings, ledgers. */
-  goingWith(topic: Topic): readonly Decision[]
+  goingWith(topic: Topic, isTopicGone: boolean): readonly Decision[]
   /**
    * A topic, or the queue over it, is gone, by now durably; the logs are next. The queue tells its consumers. `source`:
    * whose logs a further ledger was over, when that is gone too.
@@ -59,6 +59,9 @@ export interface NewQueue {
   readonly queue: QueueFacts
   readonly isVolatile: boolean
 }
+
+/** A topic of AMQP's clients that is no queue. */
+export type NewLog = Pick<NewQueue, 'vhost' | 'name' | 'partitions' | 'overrides'>
 
 /** What a topic would be. */
 type Plan = TopicFacts
@@ -152,7 +155,11 @@ export class Topics {
   }
 
   /** Makes all of `plans` or, with the refusal it answers, none. */
-  #make(vhost: string, plans: readonly Plan[]): Promise<Refusal | undefined> {
+  #make(
+    vhost: string,
+    plans: readonly Plan[],
+    comingWith: () => readonly Decision[] = () => [],
+  ): Promise<Refusal | undefined> {
     return this.#turns.whileBusy(
       vhost,
       plans.map((plan) => plan.name),
@@ -161,7 +168,7 @@ export class Topics {
           const policy = this.#host.catalog.policyOf(plan.overrides)
           return logsOf(plan.id, 0, plan.partitions).map((id) => ({ id, settings: logSettingsOf(policy, id) }))
         })
-        const failed = await this.#logsThenRecords(logs, plans)
+        const failed = await this.#logsThenRecords(logs, plans, comingWith)
         // Somebody may have begun to use a queue that was decided and is not.
         if (failed !== undefined)
           for (const plan of plans) this.#host.dropped({ ...plan, policy: this.#host.catalog.policyOf(plan.overrides) })
@@ -173,14 +180,13 @@ export class Topics {
   async #logsThenRecords(
     logs: Parameters<Store['create']>[0],
     facts: readonly TopicFacts[],
+    comingWith: () => readonly Decision[] = () => [],
   ): Promise<Refusal | undefined> {
     const { store, machineLog, catalog, world } = this.#host
     try {
       await store.create(logs)
-      await machineLog.append(
-        catalog,
-        facts.map((topic) => catalog.topicRecord(topic)),
-      )
+      const records = facts.map((topic) => catalog.topicRecord(topic))
+      await machineLog.appendAll([{ machine: catalog, records }, ...comingWith()])
       return undefined
     } catch (error) {
       world.trace.error('topics not made', { why: String(error) })
@@ -189,6 +195,28 @@ export class Topics {
       await store.delete(logs.map((log) => log.id).filter((id) => there.has(id))).catch(() => undefined)
       return refusalOf(error, 'The topic could not be made')
     }
+  }
+
+  /**
+   * A topic of AMQP's clients that is no queue: what an exchange of type x-log is. `comingWith`: what is decided with it,
+   * part of the same append.
+   */
+  async createLog(wanted: NewLog, comingWith: () => readonly Decision[]): Promise<Topic | Refusal> {
+    const { vhost, name } = wanted
+    for (let busy; (busy = this.#turns.busyWith(vhost, [name])) !== undefined;) await busy
+    const { catalog, world } = this.#host
+    if (catalog.find(vhost, { name }) !== undefined) return refuse('topicExists', `Topic '${name}' already exists.`)
+    const wrong = this.#host.createRefusal() ?? this.#notReady()
+    if (wrong !== undefined) return wrong
+    const plan: Plan = {
+      ...wanted,
+      id: newTopicId(world.random, catalog),
+      origin: 'amqp',
+      createdAtMs: world.clock.nowMs(),
+      queue: undefined,
+      isVolatile: false,
+    }
+    return (await this.#make(vhost, [plan], comingWith)) ?? catalog.byId(plan.id) ?? goneMeanwhile(name)
   }
 
   /** A topic that is a queue from its first day. Its name may be one that Kafka could not say. */
@@ -245,12 +273,14 @@ export class Topics {
         // Whoever declares it again begins with the log's first ledger.
         const ledger = queue === undefined ? 0 : now.ledger
         const record = { machine: catalog, records: [catalog.topicRecord({ ...now, queue, ledger })] }
-        await machineLog.appendAll([record, ...(queue === undefined ? this.#host.goingWith(now) : comingWith())])
+        await machineLog.appendAll([record, ...(queue === undefined ? this.#host.goingWith(now, false) : comingWith())])
       } catch (error) {
         if (queue !== undefined) this.#host.dropped({ ...now, queue })
         return refusalOf(error, 'What is declared over the topic could not be stored')
       }
+      const changed = catalog.byId(topic.id)
       if (queue === undefined) this.#host.dropped(now)
+      else if (changed !== undefined) this.#host.configured(changed)
       return undefined
     })
     return failed ?? catalog.byId(topic.id) ?? goneMeanwhile(topic.name)
@@ -352,7 +382,7 @@ export class Topics {
     if (durable.length > 0)
       await machineLog.appendAll([
         { machine: catalog, records: durable.map((topic) => catalog.topicGone(topic)) },
-        ...durable.flatMap((topic) => this.#host.goingWith(topic)),
+        ...durable.flatMap((topic) => this.#host.goingWith(topic, true)),
       ])
     for (const topic of topics) if (topic.isVolatile) await this.#forgetVolatile(topic)
   }
@@ -365,7 +395,7 @@ export class Topics {
   /** Nothing that was kept has to say that it is gone; only what goes along (an exchange that was its own) may. */
   async #forgetVolatile(topic: Topic): Promise<void> {
     this.#host.catalog.removeVolatile(topic)
-    const along = this.#host.goingWith(topic).filter((decision) => decision.records.length > 0)
+    const along = this.#host.goingWith(topic, true).filter((decision) => decision.records.length > 0)
     if (along.length === 0) return
     await this.#host.machineLog.appendAll(along).catch((error: unknown) => {
       this.#host.world.trace.warn('a deleted queue left something behind', { queue: topic.name, why: String(error) })
@@ -385,27 +415,6 @@ export class Topics {
       world.trace.warn('a deleted topic left something behind', { topic: topic.name, why: String(error) })
     }
   }
-}
-
-/** Puts right what a crash left: logs without a topic (or `owned` otherwise) are removed, logs a topic misses are made. */
-export async function settleLogs(
-  store: Store,
-  catalog: Catalog,
-  owned: readonly LogId[] = [],
-): Promise<{ removed: number; made: number }> {
-  const there = new Set(store.list())
-  const wanted = new Set<LogId>([machineLogId, ...owned])
-  const missing: { id: LogId; settings: ReturnType<typeof logSettingsOf> }[] = []
-  for (const topic of catalog.all()) {
-    for (const id of logsOf(topic.id, 0, topic.partitions)) {
-      wanted.add(id)
-      if (!there.has(id)) missing.push({ id, settings: logSettingsOf(topic.policy, id) })
-    }
-  }
-  const orphans = [...there].filter((id) => !wanted.has(id))
-  if (orphans.length > 0) await store.delete(orphans)
-  if (missing.length > 0) await store.create(missing)
-  return { removed: orphans.length, made: missing.length }
 }
 
 function logsOf(topic: TopicId, from: number, to: number): LogId[] {

@@ -93,7 +93,7 @@ export class Publishing {
     const { vhost } = this.#identity
     const queues: QueuePart[] = []
     for (const name of destinations) {
-      const queue = this.#host.queues.find(vhost, name)
+      const queue = this.#host.queues.findLog(vhost, name)
       if (queue !== undefined && !queue.isDeleted) queues.push(queue)
     }
     this.#lastDestinations = queues.length === destinations.length ? destinations : undefined

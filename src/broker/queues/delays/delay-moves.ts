@@ -103,7 +103,7 @@ export class DelayMoves {
     if (destinations.length === 0) return this.#nowhere(message, 'unroutable')
     const targets: QueuePart[] = []
     for (const name of destinations) {
-      const target = queues.find(vhost, name)
+      const target = queues.findLog(vhost, name)
       if (target !== undefined && !target.isDeleted) targets.push(target)
     }
     return { message, targets }

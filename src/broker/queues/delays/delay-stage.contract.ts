@@ -15,6 +15,7 @@ import { ProducerSnapshots } from '../../streams/producer-snapshots.ts'
 import { StubStore } from '../../stub-store.contract.ts'
 import { Delays } from './delays.ts'
 import { ExchangeDesk } from '../exchanges/exchange-desk.ts'
+import { noLogExchanges } from '../exchanges/log-exchanges.contract.ts'
 import { Ledgers } from '../ledgers/ledgers.ts'
 import type { NewMessage, QueuesPart, StoredMessage } from '../parts.ts'
 import { plainPolicy } from '../facts.ts'
@@ -128,7 +129,7 @@ export class DelayStage {
   }
 
   async #declare(): Promise<void> {
-    const desk = new ExchangeDesk({ topology: this.topology, machineLog: this.machineLog })
+    const desk = new ExchangeDesk({ topology: this.topology, machineLog: this.machineLog, logs: noLogExchanges })
     const args = fieldTable({ 'x-delayed-type': textField('topic') })
     for (const [name, durable] of [
       ['later', true],

@@ -58,6 +58,8 @@ export interface QueueDeskHost {
   }
   readonly replies: { isLive(vhost: string, address: string): boolean }
   policyOf(topic: Topic): QueuePolicy
+  /** Whether the topic is an exchange of type x-log too: then it stays when its queue goes. */
+  isLog(topic: Topic): boolean
   /** Resolves when all that queues decided by now is on disk. */
   ledgersSettled(): Promise<void> | undefined
   /** Names of the policies that apply. */
@@ -318,7 +320,7 @@ export class QueueDesk {
   async #end(topic: Topic): Promise<Refusal | undefined> {
     const now = this.#host.catalog.byId(topic.id)
     if (now?.queue === undefined) return undefined
-    if (now.origin === 'amqp') {
+    if (now.origin === 'amqp' && !this.#host.isLog(now)) {
       if (this.#host.catalog.further(now.id).length > 0)
         return refuse('queueInUse', `${resourceName('queue', now.vhost, now.name)} in use`)
       const refused = await this.#host.topics.delete(now)

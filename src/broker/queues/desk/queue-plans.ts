@@ -7,7 +7,7 @@ import { MiB } from '../../../base/limits.ts'
 import type { Random } from '../../../base/world.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { DeclareQueueCall } from '../../queue-door.ts'
-import type { NewQueue } from '../../streams/topics.ts'
+import type { NewLog, NewQueue } from '../../streams/topics.ts'
 import { reservedPrefix } from '../../catalog-topics.ts'
 import type { QueueFacts } from '../facts.ts'
 import { ageMsOf } from './argument-values.ts'
@@ -90,3 +90,14 @@ function streamSettings(args: FieldTable): ReadonlyMap<string, string> {
     ['segment.bytes', String(Math.min(Math.max(stated, 1024), 2_147_483_647))],
   ])
 }
+
+/** What an exchange of type x-log is: a topic that keeps what Kafka's topics keep, and takes what AMQP's clients send. */
+export const plannedLog = (vhost: string, name: string, partitions = 1): NewLog => ({
+  vhost,
+  name,
+  partitions,
+  overrides: new Map([
+    ['cleanup.policy', 'delete'],
+    ['max.message.bytes', String(messageBytesMax)],
+  ]),
+})

@@ -19,6 +19,8 @@ export interface Binding extends BindingFacts {
   readonly identity: string
   /** Both ends are durable: kept in the machine log. */
   readonly isDurable: boolean
+  /** From an exchange of type x-log: the number of its ledgers, one over each partition of the topic. 0: there are none. */
+  readonly cursor: number
   readonly to: Destination
 }
 
@@ -67,11 +69,11 @@ export class Bindings {
   }
 
   /** undefined: it is there already. */
-  add(facts: BindingFacts, isDurable: boolean): Binding | undefined {
+  add(facts: BindingFacts, isDurable: boolean, cursor: number): Binding | undefined {
     const identity = bindingIdentity(facts)
     if (this.#all.has(identity)) return undefined
     const arrivals = this.#arrivals(facts.destinationKind, facts.destination)
-    const binding: Binding = { ...facts, identity, isDurable, to: arrivals.destination }
+    const binding: Binding = { ...facts, identity, isDurable, cursor, to: arrivals.destination }
     this.#all.set(identity, binding)
     arrivals.bindings.set(identity, binding)
     let departing = this.#bySource.get(facts.source)

@@ -10,7 +10,8 @@ import { testWorld, turns } from '../../broker-world.contract.ts'
 import type { BindCall, DeclareExchangeCall, PolicyCall } from '../../queue-door.ts'
 import { StubStore } from '../../stub-store.contract.ts'
 import { ExchangeDesk } from './exchange-desk.ts'
-import { Topology } from './topology.ts'
+import { noLogExchanges } from './log-exchanges.contract.ts'
+import { removalRecords, Topology } from './topology.ts'
 
 const vhost = '/'
 
@@ -35,7 +36,7 @@ class Room {
       fraction: () => 0.5,
     })
     this.machineLog = await MachineLog.open(testWorld(), this.store, [this.topology])
-    this.desk = new ExchangeDesk({ topology: this.topology, machineLog: this.machineLog })
+    this.desk = new ExchangeDesk({ topology: this.topology, machineLog: this.machineLog, logs: noLogExchanges })
   }
 
   declare(name: string, type: string, more: Partial<DeclareExchangeCall> = {}) {
@@ -249,16 +250,16 @@ describe('deleting', () => {
     await room.declare('goes', 'fanout', { durable: true, autoDelete: true })
     await room.bind('kept', 'q')
     await room.bind('goes', 't')
-    expect(room.topology.recordsForDeletedQueue(vhost, 'none')).toEqual([])
+    expect(removalRecords(room.topology.removalWith(vhost, 'none', true))).toEqual([])
     for (const [name, records] of [
       ['q', 1],
       ['t', 1],
     ] as const) {
-      const deletion = room.topology.recordsForDeletedQueue(vhost, name)
+      const deletion = removalRecords(room.topology.removalWith(vhost, name, true))
       expect(deletion.length).toBe(records)
       room.queues.delete(name)
       await room.machineLog.append(room.topology, deletion)
-      room.topology.queueGone(vhost, name)
+      room.topology.gone(vhost, name, true)
     }
     expect(room.names()).toEqual(['kept'])
     expect(room.bindings()).toEqual([])

@@ -2,15 +2,18 @@
 // Promises: RabbitMQ's judgements in RabbitMQ's words; an answer comes after what it promises is committed.
 // Does not know: who asks and whether he may (authorised calls), how messages are routed (topology.ts).
 
-import { fieldDifference, findField } from '../../../base/fields.ts'
+import { fieldDifference, fieldText, findField } from '../../../base/fields.ts'
 import { tableBytes } from '../../../base/field-codec.ts'
 import { KiB } from '../../../base/limits.ts'
-import type { MachineLog, MachineRecord } from '../../../log/machine.ts'
+import type { Decision, MachineLog, MachineRecord } from '../../../log/machine.ts'
 import { AppendFailure } from '../../../log/store.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { BindCall, DeclareExchangeCall, ExchangeView, PolicyCall, PolicyView } from '../../queue-door.ts'
-import { isExchangeType, judgeBinding, judgeExchangeArguments } from './exchange-types.ts'
+import { isExchangeType, judgeBinding, judgeExchangeArguments, logType } from './exchange-types.ts'
 import type { BindingFacts, ExchangeFacts } from '../facts.ts'
+import { judgeLogExchange } from './log-exchange.ts'
+import { closesLogLoop } from './log-loops.ts'
+import type { LogExchanges } from '../parts.ts'
 import { judgePolicy, policiesMax } from './policies.ts'
 import { bindingRecord, exchangeRecord, policyGone, policyRecord } from './topology-records.ts'
 import { removalRecords, type Topology } from './topology.ts'
@@ -26,6 +29,7 @@ const argumentsBytesMax = 64 * KiB
 export interface ExchangeDeskHost {
   readonly topology: Topology
   readonly machineLog: MachineLog
+  readonly logs: LogExchanges
 }
 
 const textOf = (name: string, vhost: string): string => `exchange '${name}' in vhost '${vhost}'`
@@ -54,8 +58,9 @@ export class ExchangeDesk {
     const place = this.#host.topology.of(vhost)
     const there = place.facts(name)
     if (there !== undefined) return inequivalence(there, facts) ?? this.#settled()
-    const fault = judgeNewExchange(place, facts)
+    const fault = judgeNewExchange(place, facts) ?? judgeAlternateLoop(place, facts)
     if (fault !== undefined) return fault
+    if (type === logType) return judgeLogExchange(facts) ?? this.#host.logs.declare(facts)
     if (durable) return this.#append([exchangeRecord(facts)])
     place.routing.setExchange(facts)
     return true
@@ -81,6 +86,8 @@ export class ExchangeDesk {
     // Used is one from which bindings lead; those that lead to it do not count.
     if (ifUnused && place.routing.bindings.from(name).size > 0)
       return refuse('exchangeInUse', `${textOf(name, vhost)} in use`)
+    const deleted = facts.type === logType ? this.#host.logs.deleteTopic(facts) : undefined
+    if (deleted !== undefined) return deleted
     return this.#remove(place, place.planRemoval([], [facts]))
   }
 
@@ -88,23 +95,57 @@ export class ExchangeDesk {
 
   async bind(vhost: string, call: BindCall): Promise<true | Refusal> {
     const facts = bindingFacts(vhost, call)
+    const judged = this.#judgeBind(facts)
+    if (judged === undefined) return this.#settled()
+    if ('refused' in judged) return judged
+    if (judged.source.type === logType) return this.#bindToLog(facts)
+    if (judged.isDurable) return this.#append([bindingRecord(facts, 0)])
+    this.#host.topology.of(vhost).routing.addBinding(facts, false)
+    return true
+  }
+
+  /** undefined: it is there already. */
+  #judgeBind(
+    facts: BindingFacts,
+  ): { readonly source: ExchangeFacts; readonly isDurable: boolean } | Refusal | undefined {
     if (isOnDefault(facts)) return onDefault()
-    const { topology } = this.#host
-    const place = topology.of(vhost)
+    const { vhost } = facts
+    const place = this.#host.topology.of(vhost)
     const source = place.facts(facts.source)
     if (source === undefined) return missingExchange(vhost, facts.source)
     const isDurable = this.#destination(facts)
     if (typeof isDurable !== 'boolean') return isDurable
     const fault = judgeBinding(source, facts) ?? judgeArguments(facts.arguments, 'binding', facts.routingKey)
     if (fault !== undefined) return fault
-    if (place.routing.bindings.find(facts) !== undefined) return this.#settled()
+    if (place.routing.bindings.find(facts) !== undefined) return undefined
     if (place.routing.bindings.count >= bindingsMax)
       return refuse(
         'limitReached',
         `cannot bind to ${textOf(facts.source, vhost)}: binding limit of ${bindingsMax} is reached`,
       )
-    if (source.durable && isDurable) return this.#append([bindingRecord(facts)])
-    place.routing.addBinding(facts, false)
+    if (closesLogLoop(place.routing, facts.source, { kind: facts.destinationKind, name: facts.destination }))
+      return loopRefusal(`bind ${facts.destinationKind} '${facts.destination}' to ${textOf(facts.source, vhost)}`)
+    return { source, isDurable: source.durable && isDurable }
+  }
+
+  /** The binding, and where it begins to copy, in one append. */
+  async #bindToLog(facts: BindingFacts): Promise<true | Refusal> {
+    const { logs, topology, machineLog } = this.#host
+    const starts = await logs.findStarts(facts)
+    if ('refused' in starts) return starts
+    // Things may be others by now.
+    const judged = this.#judgeBind(facts)
+    if (judged === undefined) return this.#settled()
+    if ('refused' in judged) return judged
+    if (judged.source.type !== logType) return missingExchange(facts.vhost, facts.source)
+    if (!machineLog.ready) return notReady()
+    const { number, decision } = logs.begin(facts, starts, judged.isDurable)
+    if (judged.isDurable) {
+      const outcome = await this.#append([bindingRecord(facts, number)], decision)
+      if (outcome === true) logs.begun(facts, number, starts)
+      return outcome
+    }
+    topology.of(facts.vhost).routing.addBinding(facts, false, number)
     return true
   }
 
@@ -162,16 +203,19 @@ export class ExchangeDesk {
 
   async #remove(place: VhostTopology, removal: Removal): Promise<true | Refusal> {
     const records = removalRecords(removal)
+    if (records.length > 0 && !this.#host.machineLog.ready) return notReady()
+    const forgetting = this.#host.logs.forget(removal.bindings)
     if (records.length === 0) {
       place.dropTransient(removal)
+      this.#host.logs.forgotten(removal.bindings)
       return true
     }
-    if (!this.#host.machineLog.ready) return notReady()
-    const appended = this.#append(records)
+    const appended = this.#append(records, forgetting)
     place.dropTransient(removal)
     const outcome = await appended
     // The replay brings back what was durable of it; what was not is kept here.
-    if (outcome !== true) this.#takeBack(place.vhost, removal)
+    if (outcome === true) this.#host.logs.forgotten(removal.bindings)
+    else this.#takeBack(place.vhost, removal)
     return outcome
   }
 
@@ -179,13 +223,15 @@ export class ExchangeDesk {
     const place = this.#host.topology.of(vhost)
     for (const facts of removal.exchanges)
       if (!facts.durable && place.facts(facts.name) === undefined) place.routing.setExchange(facts)
-    for (const binding of removal.bindings) if (!binding.isDurable) place.routing.addBinding(binding, false)
+    for (const binding of removal.bindings)
+      if (!binding.isDurable) place.routing.addBinding(binding, false, binding.cursor)
   }
 
-  #append(records: readonly MachineRecord[]): Promise<true | Refusal> {
+  #append(records: readonly MachineRecord[], along?: Decision): Promise<true | Refusal> {
     const { machineLog, topology } = this.#host
     if (!machineLog.ready) return Promise.resolve(notReady())
-    const outcome = machineLog.append(topology, records).then(
+    const decision = { machine: topology, records }
+    const outcome = machineLog.appendAll(along === undefined ? [decision] : [decision, along]).then(
       () => true as const,
       (error: unknown) => {
         if (error instanceof AppendFailure)
@@ -229,6 +275,18 @@ function bindingFacts(vhost: string, call: BindCall): BindingFacts {
 const isOnDefault = (facts: BindingFacts): boolean =>
   facts.source === '' || (facts.destinationKind === 'exchange' && facts.destination === '')
 
+const loopRefusal = (what: string): Refusal =>
+  refuse('inequivalentDeclaration', `cannot ${what}: what an exchange of type x-log stores would come back to it`)
+
+/** By an alternate exchange, which may have been named before there was one. */
+function judgeAlternateLoop(place: VhostTopology, facts: ExchangeFacts): Refusal | undefined {
+  const alternate = fieldText(findField(facts.arguments, 'alternate-exchange'))
+  if (alternate === undefined || facts.type === logType) return undefined
+  return closesLogLoop(place.routing, facts.name, { kind: 'exchange', name: alternate })
+    ? loopRefusal(`declare ${textOf(facts.name, facts.vhost)} with the alternate '${alternate}'`)
+    : undefined
+}
+
 function judgeNewExchange(place: VhostTopology, facts: ExchangeFacts): Refusal | undefined {
   const { name, vhost } = facts
   if (name.startsWith('amq.')) return refuse('reservedName', `exchange name '${name}' contains reserved prefix 'amq.*'`)
@@ -249,7 +307,7 @@ function judgeArguments(table: ExchangeFacts['arguments'], what: string, name: s
 }
 
 /** RabbitMQ compares the first alone (rabbit_exchange:assert_args_equivalence); without the other a wrong route is silent. */
-const comparedArguments = ['alternate-exchange', 'x-delayed-type']
+const comparedArguments = ['alternate-exchange', 'x-delayed-type', 'x-partitions']
 
 function inequivalence(current: ExchangeFacts, asked: ExchangeFacts): Refusal | undefined {
   const pairs = [

@@ -5,7 +5,8 @@
 import { fieldText, fieldTypeName, findField, type FieldTable } from '../../../base/fields.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { BindingFacts, ExchangeFacts } from '../facts.ts'
-import { wordsOf } from './pattern.ts'
+import { logBindingFault, logExchangeFault } from './log-exchange.ts'
+import { topicBindingFault } from './pattern.ts'
 import { headersFault } from './routing-headers.ts'
 import {
   consistentHashMatcher,
@@ -18,8 +19,6 @@ import {
   type Matcher,
 } from './routing-matchers.ts'
 
-/** RabbitMQ's limit, though our search needs none. */
-const hashWordsMax = 2
 const weightMax = 1000
 const hashProperties = new Set(['correlation_id', 'message_id', 'timestamp'])
 
@@ -31,6 +30,8 @@ interface ExchangeTypeRow {
 }
 
 export const delayedType = 'x-delayed-message'
+/** The exchange is a topic of its name: it remembers what was published, and its bindings copy from it. */
+export const logType = 'x-log'
 
 const rows: ReadonlyMap<string, ExchangeTypeRow> = new Map<string, ExchangeTypeRow>([
   ['direct', { newMatcher: directMatcher }],
@@ -55,6 +56,15 @@ const rows: ReadonlyMap<string, ExchangeTypeRow> = new Map<string, ExchangeTypeR
     },
   ],
   ['x-modulus-hash', { newMatcher: modulusMatcher }],
+  // Nothing is ever routed by its matcher: what is published is stored, and bindings copy what they match (cursors/).
+  [
+    logType,
+    {
+      newMatcher: fanoutMatcher,
+      exchangeFault: logExchangeFault,
+      bindingFault: (binding) => logBindingFault(binding),
+    },
+  ],
   [
     delayedType,
     {
@@ -97,13 +107,6 @@ export function judgeBinding(source: ExchangeFacts, binding: BindingFacts): Refu
   return fault === undefined ? undefined : refuse('invalidArgument', fault)
 }
 
-function topicBindingFault({ routingKey }: BindingFacts): string | undefined {
-  const hashes = wordsOf(routingKey).filter((word) => word === '#').length
-  return hashes <= hashWordsMax
-    ? undefined
-    : `Topic binding key '${routingKey}' uses ${hashes} '#' wildcards, at most ${hashWordsMax} are allowed`
-}
-
 function hashFault(args: FieldTable): string | undefined {
   const header = findField(args, 'hash-header')
   const property = findField(args, 'hash-property')
@@ -120,7 +123,7 @@ function hashFault(args: FieldTable): string | undefined {
 function delayedFault(args: FieldTable): string | undefined {
   const type = fieldText(findField(args, 'x-delayed-type'))
   if (type === undefined) return "Invalid argument, 'x-delayed-type' must be an existing exchange type"
-  if (type === delayedType) return `Invalid argument, '${delayedType}' can't be used for 'x-delayed-type'`
+  if (type === delayedType || type === logType) return `Invalid argument, '${type}' can't be used for 'x-delayed-type'`
   const row = rows.get(type)
   return row === undefined ? `unknown exchange type '${type}'` : row.exchangeFault?.(args)
 }

@@ -6,6 +6,17 @@
 /** Words between dots. The empty key has no word at all, so that `*` does not match it and `#` does. */
 export const wordsOf = (key: string): readonly string[] => (key === '' ? [] : key.split('.'))
 
+/** RabbitMQ's limit, though our search needs none. */
+const hashWordsMax = 2
+
+/** Why RabbitMQ would not bind by this pattern; undefined: it would. */
+export function topicBindingFault({ routingKey }: { readonly routingKey: string }): string | undefined {
+  const hashes = wordsOf(routingKey).filter((word) => word === '#').length
+  return hashes <= hashWordsMax
+    ? undefined
+    : `Topic binding key '${routingKey}' uses ${hashes} '#' wildcards, at most ${hashWordsMax} are allowed`
+}
+
 interface Node<T> {
   /** By the word that leads there. */
   words: Map<string, Node<T>> | undefined

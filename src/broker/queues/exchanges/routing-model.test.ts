@@ -20,7 +20,8 @@ import { isRefusal } from '../../errors.ts'
 import type { BindCall, DeclareExchangeCall } from '../../queue-door.ts'
 import { StubStore } from '../../stub-store.contract.ts'
 import { ExchangeDesk } from './exchange-desk.ts'
-import { Topology } from './topology.ts'
+import { noLogExchanges } from './log-exchanges.contract.ts'
+import { removalRecords, Topology } from './topology.ts'
 
 const vhost = '/'
 const types = ['direct', 'fanout', 'topic', 'headers'] as const
@@ -280,7 +281,7 @@ class Run {
     })
     this.#machineLog = await MachineLog.open(testWorld(), this.#store, [this.#topology])
     this.#break(this.#topology)
-    this.#desk = new ExchangeDesk({ topology: this.#topology, machineLog: this.#machineLog })
+    this.#desk = new ExchangeDesk({ topology: this.#topology, machineLog: this.#machineLog, logs: noLogExchanges })
   }
 
   async step(step: Step): Promise<void> {
@@ -322,10 +323,10 @@ class Run {
       case 'queue':
         return void this.#model.queues.add(step.name)
       case 'queueGone': {
-        const records = this.#topology.recordsForDeletedQueue(vhost, step.name)
+        const records = removalRecords(this.#topology.removalWith(vhost, step.name, true))
         this.#model.queues.delete(step.name)
         const appended = records.length > 0 ? this.#machineLog.append(this.#topology, records) : undefined
-        this.#topology.queueGone(vhost, step.name)
+        this.#topology.gone(vhost, step.name, true)
         await appended
         return this.#model.unbind((one) => one.destinationKind === 'queue' && one.destination === step.name)
       }

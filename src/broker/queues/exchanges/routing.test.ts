@@ -27,7 +27,11 @@ import { VhostTopology } from './topology-vhost.ts'
 const vhost = '/'
 
 function place(fraction: () => number = () => 0.5, exists: (name: string) => boolean = () => true) {
-  const { routing } = new VhostTopology(vhost, { queueExists: (_vhost, name) => exists(name), fraction })
+  const { routing } = new VhostTopology(vhost, {
+    queueExists: (_vhost, name) => exists(name),
+    fraction,
+    cursorsChanged: () => undefined,
+  })
   const declare = (name: string, type: string, args: FieldTable = []): void =>
     routing.setExchange({ vhost, name, type, durable: true, autoDelete: false, internal: false, arguments: args })
   const bind = (source: string, destination: string, routingKey = '', args: FieldTable = []): void =>

@@ -4,7 +4,7 @@
 // Does not know: how exchanges come and go (topology.ts), what becomes of the message.
 
 import { Bindings, type Binding, type Destination } from './bindings.ts'
-import { delayedType, newMatcher } from './exchange-types.ts'
+import { delayedType, logType, newMatcher } from './exchange-types.ts'
 import type { BindingFacts, ExchangeFacts } from '../facts.ts'
 import type { Destinations, RoutedMessage } from '../parts.ts'
 import { Question, type Dependence, type Matcher } from './routing-matchers.ts'
@@ -18,6 +18,8 @@ export interface Exchange {
   readonly facts: ExchangeFacts
   /** Messages may have to wait before they are routed. */
   readonly isDelayed: boolean
+  /** It is a topic: messages are stored there, and its bindings copy from it (cursors/). */
+  readonly isLog: boolean
   /** Where messages go that nothing here matches: by argument, else by policy. */
   alternate: string | undefined
   /** Made when first asked, then kept up. */
@@ -35,15 +37,20 @@ export interface RoutingHost {
   alternateOf(exchange: ExchangeFacts): string | undefined
   /** In [0, 1). */
   fraction(): number
+  /** `cursors` is another. */
+  cursorsChanged(): void
 }
 
 export class Routing {
   readonly bindings = new Bindings()
+  /** Bindings that copy from the topic of an exchange of type x-log. */
+  readonly cursors = new Set<Binding>()
   readonly #host: RoutingHost
   readonly #exchanges = new Map<string, Exchange>()
   /** Those that remember answers. */
   readonly #remembering = new Set<Exchange>()
   #remembered = 0
+  #logs = 0
   /** Lists of one queue, by its name: most answers are one of them. */
   readonly #singles = new Map<string, Destinations>()
   // The routing under way; used again for each.
@@ -71,11 +78,19 @@ export class Routing {
     return this.#exchanges.size
   }
 
+  /** Exchanges that are topics. */
+  get logCount(): number {
+    return this.#logs
+  }
+
   setExchange(facts: ExchangeFacts): void {
-    this.forgetRoutes()
+    this.removeExchange(facts.name)
+    const isLog = facts.type === logType
+    if (isLog) this.#logs++
     this.#exchanges.set(facts.name, {
       facts,
       isDelayed: facts.type === delayedType,
+      isLog,
       alternate: this.#host.alternateOf(facts),
       matcher: undefined,
       byRoutingKey: new Map(),
@@ -86,12 +101,18 @@ export class Routing {
 
   removeExchange(name: string): void {
     this.forgetRoutes()
+    if (this.#exchanges.get(name)?.isLog === true) this.#logs--
     this.#exchanges.delete(name)
   }
 
-  addBinding(facts: BindingFacts, isDurable: boolean): void {
-    const binding = this.bindings.add(facts, isDurable)
+  /** `cursor`: the number of its ledgers, when it leads from a topic. */
+  addBinding(facts: BindingFacts, isDurable: boolean, cursor = 0): void {
+    const binding = this.bindings.add(facts, isDurable, cursor)
     if (binding === undefined) return
+    if (cursor > 0) {
+      this.cursors.add(binding)
+      return this.#host.cursorsChanged()
+    }
     this.forgetRoutes()
     this.#exchanges.get(binding.source)?.matcher?.add(binding)
   }
@@ -100,6 +121,7 @@ export class Routing {
     this.forgetRoutes()
     this.bindings.remove(binding)
     this.#exchanges.get(binding.source)?.matcher?.remove(binding)
+    if (this.cursors.delete(binding)) this.#host.cursorsChanged()
   }
 
   policiesChanged(): void {
@@ -116,6 +138,12 @@ export class Routing {
     this.#remembered = 0
   }
 
+  /** Behind a name is another queue or topic than before: no array of names that was given out is given out again. */
+  forgetNames(): void {
+    this.forgetRoutes()
+    this.#singles.clear()
+  }
+
   // --- routing ---
 
   /** By the default exchange: the routing key is the queue's name. */
@@ -127,6 +155,7 @@ export class Routing {
 
   route(exchange: Exchange, routingKeys: readonly string[], message: RoutedMessage): Destinations {
     if (exchange.always !== undefined) return exchange.always
+    if (exchange.isLog) return this.#single(exchange.facts.name)
     if (routingKeys.length === 1) {
       const known = exchange.byRoutingKey.get(routingKeys[0])
       if (known !== undefined) return known
@@ -144,7 +173,12 @@ export class Routing {
     exchange.reachedBy = round
     let dependence: Dependence = 'bindings'
     for (let at = 0; at < reached.length; at++) {
-      const { alternate } = reached[at]
+      const { alternate, isLog, facts } = reached[at]
+      if (isLog) {
+        // Its bindings are followed when the message is stored.
+        if (!this.#queues.includes(facts.name)) this.#queues.push(facts.name)
+        continue
+      }
       const matcher = (reached[at].matcher ??= this.#newMatcher(reached[at]))
       if (dependence !== 'message' && matcher.dependsOn !== 'bindings') dependence = matcher.dependsOn
       this.#matches = 0
@@ -161,8 +195,13 @@ export class Routing {
     this.#matches++
     if (destination.reachedBy === this.#round) return
     destination.reachedBy = this.#round
-    if (destination.kind === 'queue') this.#queues.push(destination.name)
+    if (destination.kind === 'queue') this.#reachQueue(destination.name)
     else this.#reachExchange(destination.name)
+  }
+
+  /** An exchange of that name may be the same topic, and was reached before. */
+  #reachQueue(name: string): void {
+    if (this.#logs === 0 || !this.#queues.includes(name)) this.#queues.push(name)
   }
 
   #reachExchange(name: string): void {

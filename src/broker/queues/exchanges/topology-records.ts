@@ -7,7 +7,7 @@
 
 import { Reader, utf8Bytes, Writer } from '../../../base/bytes.ts'
 import { parseTable, readTable, tableBytes } from '../../../base/field-codec.ts'
-import { bool, bytes, float64, list, message, string, versions } from '../../../base/schema.ts'
+import { bool, bytes, float64, int64, list, message, string, versions } from '../../../base/schema.ts'
 import type { MachineRecord } from '../../../log/machine.ts'
 import { CorruptLog } from '../../../log/store.ts'
 import type { PolicyCall, PolicyView } from '../../queue-door.ts'
@@ -21,8 +21,8 @@ const storedExchange = message(versions(0, 0), {
   internal: bool(),
   arguments: bytes(),
 })
-/** A binding is its key; the value says only that it is there. */
-const storedBinding = message(versions(0, 0), {})
+/** A binding is its key; the value says that it is there, and by which ledgers it copies (0: it does not). */
+const storedBinding = message(versions(0, 1), { cursor: int64({ since: 1 }) })
 const storedPolicy = message(versions(0, 0), {
   pattern: string(),
   appliesTo: string(),
@@ -70,9 +70,9 @@ function bindingKey(facts: BindingFacts): Buffer {
   })
 }
 
-export const bindingRecord = (facts: BindingFacts): MachineRecord => ({
+export const bindingRecord = (facts: BindingFacts, cursor: number): MachineRecord => ({
   key: bindingKey(facts),
-  value: writeStored(storedBinding, {}),
+  value: writeStored(storedBinding, { cursor }),
 })
 
 export const bindingGone = (facts: BindingFacts): MachineRecord => ({ key: bindingKey(facts), value: null })
@@ -104,7 +104,8 @@ export const policyGone = (vhost: string, name: string, isOperators: boolean): M
 /** What a record says; `isThere` false: that it is gone. */
 export type TopologyRecord =
   | { readonly kind: 'exchange'; readonly vhost: string; readonly name: string; readonly facts?: ExchangeFacts }
-  | { readonly kind: 'binding'; readonly vhost: string; readonly facts: BindingFacts; readonly isThere: boolean }
+  /** `cursor` undefined: it is gone. */
+  | { readonly kind: 'binding'; readonly vhost: string; readonly facts: BindingFacts; readonly cursor?: number }
   | {
       readonly kind: 'policy'
       readonly vhost: string
@@ -124,8 +125,9 @@ export function readRecord(key: Buffer, value: Buffer | null): TopologyRecord {
         ? { kind: 'exchange', vhost, name }
         : { kind: 'exchange', vhost, name, facts: readExchange(vhost, name, value) }
     case bindingLetter: {
-      if (value !== null) readStored(storedBinding, value)
-      return { kind: 'binding', vhost, facts: readBinding(vhost, name, reader), isThere: value !== null }
+      const facts = readBinding(vhost, name, reader)
+      if (value === null) return { kind: 'binding', vhost, facts }
+      return { kind: 'binding', vhost, facts, cursor: readStored(storedBinding, value).cursor }
     }
     case policyLetters.users:
     case policyLetters.operators: {

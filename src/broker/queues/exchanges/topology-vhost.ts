@@ -32,6 +32,7 @@ export interface Removal {
 export interface VhostTopologyHost {
   queueExists(vhost: string, name: string): boolean
   fraction(): number
+  cursorsChanged(): void
 }
 
 export class VhostTopology {
@@ -47,6 +48,7 @@ export class VhostTopology {
       queueExists: (name) => host.queueExists(vhost, name),
       alternateOf: (exchange) => this.#alternateOf(exchange),
       fraction: () => host.fraction(),
+      cursorsChanged: () => host.cursorsChanged(),
     })
     for (const [name, type, internal] of predeclared)
       this.routing.setExchange({ vhost, name, type, durable: true, autoDelete: false, internal, arguments: noFields })
@@ -103,9 +105,9 @@ export class VhostTopology {
   }
 
   #takeBinding(binding: Binding): void {
-    const { source, destination, destinationKind, vhost, routingKey, arguments: args } = binding
+    const { source, destination, destinationKind, vhost, routingKey, arguments: args, cursor } = binding
     if (this.facts(source) === undefined || !this.#isThere(destinationKind, destination)) return
-    this.routing.addBinding({ vhost, source, destination, destinationKind, routingKey, arguments: args }, false)
+    this.routing.addBinding({ vhost, source, destination, destinationKind, routingKey, arguments: args }, false, cursor)
   }
 
   #isThere(kind: 'queue' | 'exchange', name: string): boolean {

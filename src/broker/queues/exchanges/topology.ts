@@ -7,8 +7,9 @@ import type { Machine, MachineRecord } from '../../../log/machine.ts'
 import { CorruptLog } from '../../../log/store.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { BindCall, ExchangeView, PolicyView } from '../../queue-door.ts'
+import type { Binding } from './bindings.ts'
 import { isExchangeType } from './exchange-types.ts'
-import type { QueueType } from '../facts.ts'
+import type { ExchangeFacts, QueueType } from '../facts.ts'
 import type { DelaysPart, Destinations, RoutedMessage, Router } from '../parts.ts'
 import type { AppliedPolicy } from './policies.ts'
 import {
@@ -19,7 +20,7 @@ import {
   policyRecord,
   readRecord,
 } from './topology-records.ts'
-import { isPredeclared, VhostTopology, type Removal } from './topology-vhost.ts'
+import { isPredeclared, VhostTopology, type Removal, type VhostTopologyHost } from './topology-vhost.ts'
 
 export interface TopologyHost {
   queueExists(vhost: string, name: string): boolean
@@ -38,16 +39,23 @@ export const removalRecords = (removal: Removal): MachineRecord[] => [
 export class Topology implements Machine, Router {
   readonly kind = 8
   readonly #host: TopologyHost
+  readonly #vhostHost: VhostTopologyHost
   #vhosts = new Map<string, VhostTopology>()
   /** While the log is replayed: what is known by then. Everybody sees the state before until it is whole. */
   #replaying: Map<string, VhostTopology> | undefined
   #delays: DelaysPart | undefined
   #policiesChanged: (vhost: string) => void = () => undefined
-  /** Removals of queues' bindings whose records were given out. */
+  #cursorsChanged: () => void = () => undefined
+  /** What goes with a queue or topic, whose records were given out. */
   readonly #removing = new Map<VhostTopology, Map<string, Removal>>()
 
   constructor(host: TopologyHost) {
     this.#host = host
+    this.#vhostHost = {
+      queueExists: (vhost, name) => host.queueExists(vhost, name),
+      fraction: () => host.fraction(),
+      cursorsChanged: () => this.#cursorsChanged(),
+    }
   }
 
   // --- routing ---
@@ -86,7 +94,7 @@ export class Topology implements Machine, Router {
 
   #in(vhosts: Map<string, VhostTopology>, vhost: string): VhostTopology {
     let found = vhosts.get(vhost)
-    if (found === undefined) vhosts.set(vhost, (found = new VhostTopology(vhost, this.#host)))
+    if (found === undefined) vhosts.set(vhost, (found = new VhostTopology(vhost, this.#vhostHost)))
     return found
   }
 
@@ -106,6 +114,21 @@ export class Topology implements Machine, Router {
   /** Calls `changed` after a policy of `vhost` was set or deleted. One watcher: the last one given. */
   watchPolicies(changed: (vhost: string) => void): void {
     this.#policiesChanged = changed
+  }
+
+  /** Whether a topic is an exchange of type x-log as well. */
+  isLog(vhost: string, name: string): boolean {
+    return this.of(vhost).routing.exchange(name)?.isLog === true
+  }
+
+  /** Bindings that copy from the topic of an exchange of type x-log. */
+  *cursors(): Generator<Binding> {
+    for (const { routing } of this.#vhosts.values()) yield* routing.cursors
+  }
+
+  /** Calls `changed` after a binding came or went that copies; also when all may be others. One watcher. */
+  watchCursors(changed: () => void): void {
+    this.#cursorsChanged = changed
   }
 
   listExchanges(vhost: string): readonly ExchangeView[] {
@@ -136,29 +159,38 @@ export class Topology implements Machine, Router {
     return this.of(vhost).policies.list()
   }
 
-  // --- queues that go ---
+  // --- queues and topics that go ---
 
   /**
-   * Records that delete the durable bindings of a queue, and durable exchanges that go with their last binding. Appended
-   * with the queue's own deletion, followed by queueGone().
+   * What goes with a queue, and with its topic if that goes as well: bindings that lead there, the exchange that the topic
+   * is, exchanges that go with their last binding. Its records (removalRecords) are appended with the deletion, followed
+   * by gone().
    */
-  recordsForDeletedQueue(vhost: string, name: string): MachineRecord[] {
+  removalWith(vhost: string, name: string, isTopicGone: boolean): Removal {
     const place = this.of(vhost)
-    const removal = place.planRemoval([...place.routing.bindings.to('queue', name).values()], [])
+    const removal = place.planRemoval(...this.#goingWith(place, name, isTopicGone))
     let removals = this.#removing.get(place)
     if (removals === undefined) this.#removing.set(place, (removals = new Map()))
     removals.set(name, removal)
-    return removalRecords(removal)
+    return removal
   }
 
-  /** Forgets what is only in memory of a deleted queue's bindings: called in the turn in which its records were appended. */
-  queueGone(vhost: string, name: string): void {
+  #goingWith(place: VhostTopology, name: string, isTopicGone: boolean): [Binding[], ExchangeFacts[]] {
+    const exchange = isTopicGone && this.isLog(place.vhost, name) ? place.facts(name) : undefined
+    return [[...place.routing.bindings.to('queue', name).values()], exchange === undefined ? [] : [exchange]]
+  }
+
+  /** Forgets what is only in memory of what went, once its records are committed. Answers the bindings that went with it. */
+  gone(vhost: string, name: string, isTopicGone: boolean): readonly Binding[] {
     const place = this.of(vhost)
     const removal = this.#removing.get(place)?.get(name)
     this.#removing.get(place)?.delete(name)
     if (removal !== undefined) place.dropTransient(removal)
     // Whatever was bound since the records were made.
-    place.dropTransient(place.planRemoval([...place.routing.bindings.to('queue', name).values()], []))
+    place.dropTransient(place.planRemoval(...this.#goingWith(place, name, isTopicGone)))
+    // Who stores by the name comes to the topic that stays.
+    if (!isTopicGone) place.routing.forgetNames()
+    return removal?.bindings ?? []
   }
 
   // --- the machine ---
@@ -174,7 +206,7 @@ export class Topology implements Machine, Router {
         return place.routing.setExchange(record.facts)
       }
       case 'binding': {
-        if (record.isThere) return place.routing.addBinding(record.facts, true)
+        if (record.cursor !== undefined) return place.routing.addBinding(record.facts, true, record.cursor)
         const binding = place.routing.bindings.find(record.facts)
         if (binding?.isDurable === true) place.routing.removeBinding(binding)
         return
@@ -192,7 +224,7 @@ export class Topology implements Machine, Router {
     for (const { vhost, routing, policies } of this.#vhosts.values()) {
       for (const { facts } of routing.exchanges())
         if (facts.durable && !isPredeclared(facts.name)) yield exchangeRecord(facts)
-      for (const binding of routing.bindings.all()) if (binding.isDurable) yield bindingRecord(binding)
+      for (const binding of routing.bindings.all()) if (binding.isDurable) yield bindingRecord(binding, binding.cursor)
       for (const policy of policies.list()) yield policyRecord(vhost, policy, policy.isOperators)
     }
   }
@@ -209,6 +241,7 @@ export class Topology implements Machine, Router {
     for (const before of this.#vhosts.values()) this.#in(replayed, before.vhost).takeTransient(before)
     this.#vhosts = replayed
     this.#removing.clear()
+    this.#cursorsChanged()
     for (const vhost of replayed.keys()) this.#policiesChanged(vhost)
   }
 }

@@ -30,6 +30,7 @@ const closedCounters: Readonly<Record<ClosedReason, string>> = {
   retention: 'ledger.closed.retention',
   control: 'ledger.closed.control',
   filtered: 'ledger.closed.filtered',
+  copied: 'ledger.closed.copied',
 }
 
 const keyWriter = new LedgerRecordWriter()
