@@ -17,11 +17,7 @@ let kafka: Kafka
 let folder = ''
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'odradek-lag-'))
-  broker = await startBroker({
-    store: `file:${folder}`,
-    logLevel: 'error',
-    settings: { 'group.initial.rebalance.delay.ms': 0 },
-  })
+  broker = await startBroker({ store: `file:${folder}`, logLevel: 'error' })
   amqp = await connect(broker.amqp)
   kafka = new Kafka({ brokers: [broker.kafka], logLevel: logLevel.NOTHING })
 })
@@ -54,14 +50,9 @@ test('a group and two queues, the one furthest behind first', async () => {
   await admin.createTopics({ topics: [{ topic: 'orders', numPartitions: 2 }] })
   for (const partition of [0, 1])
     await producer.send({ topic: 'orders', messages: Array.from({ length: 5 }, () => ({ partition, value: 'order' })) })
-  await admin.setOffsets({
-    groupId: 'billing',
-    topic: 'orders',
-    partitions: [
-      { partition: 0, offset: '5' },
-      { partition: 1, offset: '2' },
-    ],
-  })
+  // From outside, as a group without members.
+  const reset = ['groups', 'reset', 'billing', '--topic', 'orders', '--to-offset', '4', '--kafka', broker.kafka]
+  expect(await odradek(reset)).toMatchObject({ code: 0, err: '' })
   await Promise.all([admin.disconnect(), producer.disconnect()])
 
   const channel = await amqp.createConfirmChannel()
@@ -83,7 +74,7 @@ test('a group and two queues, the one furthest behind first', async () => {
       name: 'billing',
       topic: 'orders',
       partitions: 2,
-      lag: 3,
+      lag: 2,
       unacknowledged: 0,
       drainMs: null,
     },
@@ -95,7 +86,7 @@ test('a group and two queues, the one furthest behind first', async () => {
   const lines = (await lag()).out.split('\n').map((line) => line.replaceAll(/ {2,}/g, '|'))
   expect(lines[0]).toBe('KIND|NAME|TOPIC|PARTITIONS|LAG|BYTES|OLDEST|PER SECOND|DRAINED IN')
   expect(lines[1]).toMatch(/^queue\|mails\|mails\|1\|6\|~\d+ B\|\d+ (ms|s)\|0\|never$/)
-  expect(lines[2]).toMatch(/^group\|billing\|orders\|2\|3\|~\d+ B\|\d+ (ms|s)\|0\|never$/)
+  expect(lines[2]).toMatch(/^group\|billing\|orders\|2\|2\|~\d+ B\|\d+ (ms|s)\|0\|never$/)
   expect(lines[3]).toBe('queue|done|done|1|0|0 B|-|0|-')
   await channel.close()
 })
