@@ -21,12 +21,14 @@ import type {
 } from './queue-door.ts'
 import type { ChannelIdentity } from './queues/channels/channel-host.ts'
 import type { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
+import type { Redrive } from './queues/redrive.ts'
 import { newOwner, type QueueDesk } from './queues/desk/queue-desk.ts'
 
 /** The rooms behind these calls. */
 export interface QueueRooms {
   readonly desk: QueueDesk
   readonly exchanges: ExchangeDesk
+  readonly redrive: Redrive
   openChannel(identity: ChannelIdentity, sink: ChannelSink): Channel
   storagePressure(): string | undefined
   watchPressure(changed: () => void): () => void
@@ -94,6 +96,14 @@ export function authorisedQueues(rooms: QueueRooms, identity: SessionIdentity, j
     openChannel: (sink) => new AuthorisedChannel(rooms.openChannel(channelIdentity, sink), judge),
     storagePressure: () => rooms.storagePressure(),
     watchPressure: (changed) => rooms.watchPressure(changed),
+    redrive: async (call) =>
+      judge('read', 'queue', call.source) ??
+      desk.mayTouch(vhost, owner, call.source) ??
+      (await rooms.redrive.step(
+        vhost,
+        call,
+        (target) => judge('write', 'queue', target) ?? desk.mayTouch(vhost, owner, target),
+      )),
     listQueues: async () => desk.list(vhost).filter((queue) => judge('describe', 'queue', queue.name) === undefined),
     describeQueue: async (name) => judge('describe', 'queue', name) ?? (await desk.describe(vhost, name)),
     listExchanges: () => operators('describe') ?? exchanges.listExchanges(vhost),
@@ -127,12 +137,14 @@ function judgeSource(call: { readonly arguments: FieldTable }, judge: JudgeQueue
   return source === undefined ? undefined : judge('read', 'queue', source)
 }
 
-/** Dead letters leave the queue and enter an exchange: both must be the client's to use. */
+/** Dead letters leave the queue and enter an exchange or a topic: both must be the client's to use. */
 function judgeDeadLetters(
   call: { readonly name: string; readonly arguments: FieldTable },
   judge: JudgeQueues,
 ): Refusal | undefined {
   const exchange = fieldText(findField(call.arguments, 'x-dead-letter-exchange'))
+  const topic = fieldText(findField(call.arguments, 'x-dead-letter-topic'))
+  if (topic !== undefined) return judge('read', 'queue', call.name) ?? judge('write', 'queue', topic)
   if (exchange === undefined) return undefined
   return judge('read', 'queue', call.name) ?? judge('write', 'exchange', exchangeName(exchange))
 }

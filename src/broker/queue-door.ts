@@ -220,6 +220,60 @@ export interface PolicyView extends PolicyCall {
   readonly isOperators: boolean
 }
 
+// --- dead letters sent back ---------------------------------------------------------------------------------------
+
+/** How far a redrive is: the caller's to keep from step to step. */
+export interface RedrivePlace {
+  /** Which partition of those the source has, and its next offset. */
+  readonly lane: number
+  readonly from: number
+  /** Where each partition begins. */
+  readonly begin: number
+  /** Where each ended when it began: what comes later is left. */
+  readonly ends: readonly number[]
+}
+
+export interface RedriveCall {
+  /** A queue, whose messages are moved, or a topic that is none, whose messages are copied. */
+  readonly source: string
+  /** undefined: where each message was when it first died. */
+  readonly target: string | undefined
+  /** All have to hold: `key=PATTERN`, `header:NAME=VALUE`, `reason=REASON`, `queue=NAME`. */
+  readonly filters: readonly string[]
+  /** Only looks. */
+  readonly isDryRun: boolean
+  /** The first offset, of each partition. */
+  readonly from: number
+  readonly messagesMax: number
+  /** As the step before answered; undefined: this is the first. */
+  readonly place: RedrivePlace | undefined
+}
+
+export interface RedriveSample {
+  readonly partition: number
+  readonly offset: number
+  readonly exchange: string
+  readonly routingKey: string
+  readonly reason: string | undefined
+  readonly queue: string | undefined
+  /** undefined: its headers do not say. */
+  readonly to: string | undefined
+}
+
+export interface RedriveStep {
+  readonly looked: number
+  /** Of a dry run: would be. */
+  readonly moved: number
+  readonly filtered: number
+  /** Nobody says where to, or that is not there. */
+  readonly stranded: number
+  /** Their target takes no more now. */
+  readonly notTaken: number
+  readonly samples: readonly RedriveSample[]
+  /** undefined: that was all. */
+  readonly next: RedrivePlace | undefined
+}
+
 /** Exchanges, queues and channels, behind the door. Every promise is answered after what it promises is committed. */
 export interface QueueCalls {
   declareExchange(call: DeclareExchangeCall): Promise<true | Refusal>
@@ -243,6 +297,8 @@ export interface QueueCalls {
   /** Why publishes are refused for want of room; undefined: they are not. `changed` is called when that changes. */
   storagePressure(): string | undefined
   watchPressure(changed: () => void): () => void
+  /** One step of it. */
+  redrive(call: RedriveCall): Promise<RedriveStep | Refusal>
   listQueues(): Promise<readonly QueueView[]>
   describeQueue(name: string): Promise<QueueView | Refusal>
   listExchanges(): readonly ExchangeView[] | Refusal

@@ -27,6 +27,7 @@ import type { QueueStart } from './queues/desk/queue-starts.ts'
 import type { LedgerId, QueuesPart } from './queues/parts.ts'
 import { QueueRetention } from './queues/queue-retention.ts'
 import { Queues } from './queues/queues.ts'
+import { Redrive } from './queues/redrive.ts'
 import { ReplyDesk } from './queues/channels/reply-to.ts'
 import { removalRecords, Topology } from './queues/exchanges/topology.ts'
 import type { TopicPolicy } from './settings/topic-policy.ts'
@@ -134,6 +135,7 @@ export class QueueHouse {
     this.rooms = {
       desk: this.#desk,
       exchanges: new ExchangeDesk({ topology, machineLog: host.machineLog, logs: this.#logs }),
+      redrive: this.#redrive(queues),
       openChannel: (identity, sink) => openChannel(channelHost, identity, sink),
       storagePressure: () => roomLeft.produceRefusal()?.why,
       watchPressure: (changed) => roomLeft.watch(changed),
@@ -197,6 +199,16 @@ export class QueueHouse {
     await this.#queues.rewound(rewound)
     this.#queues.trim(catalog.sourceOf(rewound))
     return rewound
+  }
+
+  #redrive(queues: QueuesPart): Redrive {
+    const { ledgers, roomLeft } = this.#host
+    return new Redrive({
+      queues,
+      ledgers,
+      findMovable: (vhost, name) => this.#queues.findMovable(vhost, name),
+      produceRefusal: () => roomLeft.produceRefusal(),
+    })
   }
 
   /** As a produce of a Kafka client makes it. */

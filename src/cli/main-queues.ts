@@ -28,6 +28,7 @@ export function addQueueCommands(program: Command, dataFolder: string): void {
   addExchanges(program, dataFolder)
   addBindings(program, dataFolder)
   addPolicies(program, dataFolder)
+  addDeadLetters(program, dataFolder)
   adminCommand({ command: program, dataFolder }, 'lag [name]', 'how far behind groups and queues are, in one table')
     .option('--over <time>', 'how long to look for rates: 500ms, 2s, 1m', '1s')
     .action(async (name, flags) => (await import('./lag.ts')).showLag(name, flags))
@@ -74,6 +75,22 @@ function addQueues(program: Command, dataFolder: string): void {
     .option('--property <name=value>', 'content_type, expiration, priority …; repeatable', collect)
     .option('--header <name=value>', 'a header; repeatable', collect)
     .action(async (key, flags) => (await import('./queues.ts')).publish(key, flags))
+}
+
+function addDeadLetters(program: Command, dataFolder: string): void {
+  const command = program.command('dlq').description('send dead letters back')
+  adminCommand(
+    { command, dataFolder },
+    'redrive <source>',
+    'move the dead letters of a queue, or copy those of a topic',
+  )
+    .option('--to <name>', 'this queue or topic (default: where each message was when it first died)')
+    .option('--rate <n>', 'at most so many messages a second')
+    .option('--count <n>', 'at most so many messages')
+    .option('--filter <expr>', 'key=PATTERN, header:NAME=VALUE, reason=REASON or queue=NAME; repeatable', collect)
+    .option('--from <offset>', 'begin at this offset of each partition', '0')
+    .option('--dry-run', 'only count, and show the first ones')
+    .action(async (source, flags) => (await import('./dlq.ts')).redrive(source, flags))
 }
 
 function addExchanges(program: Command, dataFolder: string): void {

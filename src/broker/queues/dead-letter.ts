@@ -10,6 +10,7 @@ import type { AppendEntry } from '../../log/store.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
 import { isCycle, recordDeath, type Dead, type DeathSource } from './death.ts'
 import { isDeadLettered } from './facts.ts'
+import { tellsPlace } from './queue-log.ts'
 import type {
   ClosedReason,
   DeadLettering,
@@ -213,7 +214,8 @@ export class DeadLetters implements DeadLettering {
         next = stored.offset
         return
       }
-      const letter = this.#letterOf(queue, newMessageOf(stored), reason, topic, stored.offset)
+      const source = sourceOf(lane, stored.offset, topic !== undefined)
+      const letter = this.#letterOf(queue, newMessageOf(stored), reason, topic, source)
       if (letter === undefined) return
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push(letter)
@@ -228,13 +230,12 @@ export class DeadLetters implements DeadLettering {
     message: NewMessage,
     reason: DeathReason,
     topic: QueuePart | undefined,
-    offset?: number,
+    source?: DeathSource,
   ): Letter | undefined {
     const { name } = queue.topic
     const { deadLetterExchange, deadLetterRoutingKey } = queue.policy
     const exchange = topic === undefined ? deadLetterExchange : ''
     if (exchange === undefined) return undefined
-    const source = offset === undefined ? undefined : sourceOf(queue, offset, topic !== undefined)
     const dead = recordDeath(message, name, reason, this.#host.world.clock.nowMs(), source)
     const keys = deadLetterRoutingKey === undefined ? dead.routingKeys : [deadLetterRoutingKey]
     const letter: NewMessage = {
@@ -360,9 +361,9 @@ function hasRoom(topic: QueuePart | undefined, letters: readonly Letter[]): bool
  * Where a message was, for those that look for it there: in a topic of Kafka's clients, or of several partitions, or when
  * its copy lies in a topic. Of all others RabbitMQ's headers tell, and nothing is added.
  */
-function sourceOf({ topic }: QueuePart, offset: number, isForTopic: boolean): DeathSource | undefined {
-  const isPlaced = topic.partitions > 1 || topic.origin === 'kafka'
-  return isPlaced || isForTopic ? { topic: topic.name, offset, isPlaced } : undefined
+function sourceOf({ topic, partition }: LanePart, offset: number, isForTopic: boolean): DeathSource | undefined {
+  const isPlaced = tellsPlace(topic)
+  return isPlaced || isForTopic ? { topic: topic.name, partition, offset, isPlaced } : undefined
 }
 
 /** Tells those whose dead letters are moved; all of them when nothing more is done for now. */

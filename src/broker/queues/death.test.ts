@@ -219,7 +219,7 @@ describe('where it was', () => {
       .map(({ name, value }) => [name, value.type === 'text' ? value.value.toString() : value])
 
   test('is written from the place it was read at, which is no part of it any more, and kept at later deaths', () => {
-    const source = { topic: 'orders', offset: 5, isPlaced: true }
+    const source = { topic: 'orders', partition: 3, offset: 77, isPlaced: true }
     const first = recordDeath(dyingMessage(placed, false), 'orders', 'rejected', 0, source)
     const written = [
       ['x-key', 'k'],
@@ -228,7 +228,7 @@ describe('where it was', () => {
       ['x-source-offset', { type: 'int64', value: 77 }],
     ]
     expect(found(first.properties)).toEqual(written)
-    const later = { topic: 'retry', offset: 9, isPlaced: false }
+    const later = { topic: 'retry', partition: 0, offset: 9, isPlaced: false }
     const { headers = [] } = readProperties(first.properties)
     expect(found(recordDeath(dyingMessage(headers, true), 'retry', 'rejected', 0, later).properties)).toEqual(written)
     expect(found(recordDeath(dyingMessage(headers, true), 'plain', 'rejected', 0).properties)).toEqual(written)

@@ -32,6 +32,7 @@ export interface Dying {
 /** Where a message was when it died. */
 export interface DeathSource {
   readonly topic: string
+  readonly partition: number
   readonly offset: number
   /** Partition and offset stand in its headers, written when it was read: they are no part of it. */
   readonly isPlaced: boolean
@@ -86,15 +87,15 @@ export function isCycle(target: string, { deaths }: Pick<Dead, 'deaths'>): boole
   return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
 }
 
-const sourceHeaders = ['x-source-topic', 'x-source-partition', 'x-source-offset']
+export const sourceTopicHeader = 'x-source-topic'
+const sourceHeaders = [sourceTopicHeader, 'x-source-partition', 'x-source-offset']
 
 /** What a client wrote by these names says nothing; what was written at an earlier death stays. */
-function withSource(headers: FieldTable, { topic, offset, isPlaced }: DeathSource, isDeadLetter: boolean): FieldTable {
-  const partition = isPlaced ? fieldInteger(findField(headers, partitionHeader)) : undefined
-  const placedAt = isPlaced ? fieldInteger(findField(headers, offsetHeader)) : undefined
+function withSource(headers: FieldTable, source: DeathSource, isDeadLetter: boolean): FieldTable {
+  const { topic, partition, offset, isPlaced } = source
   const rest = isPlaced ? headers.filter(({ name }) => name !== partitionHeader && name !== offsetHeader) : headers
-  if (isDeadLetter && findField(rest, sourceHeaders[0]) !== undefined) return rest
-  const values = [textField(topic), { type: 'int32', value: partition ?? 0 } as const, int64Field(placedAt ?? offset)]
+  if (isDeadLetter && findField(rest, sourceTopicHeader) !== undefined) return rest
+  const values = [textField(topic), { type: 'int32', value: partition } as const, int64Field(offset)]
   return [
     ...rest.filter(({ name }) => !sourceHeaders.includes(name)),
     ...sourceHeaders.map((name, index) => ({ name, value: values[index] })),

@@ -11,7 +11,7 @@ import { Dispatch } from './dispatch.ts'
 import type {
   ClosedReason,
   DeadLettering,
-  LanePart,
+  MovableLane,
   LaneSource,
   LedgerClosing,
   NewMessage,
@@ -44,7 +44,7 @@ interface Opened {
 /** Until a log that could not be opened is tried again. */
 const retryMs = 1000
 
-export class Lane implements LanePart {
+export class Lane implements MovableLane {
   readonly queue: QueuePart
   readonly partition: number
   readonly log: QueueLog
@@ -65,13 +65,13 @@ export class Lane implements LanePart {
     this.source = source
     this.partition = source.partition
     const logHost = { task: this, changed: (isAnew: boolean) => this.#changed(isAnew) }
-    this.log = new QueueLog(host.tools, logHost, () => this.#topic, partition, levels, {
+    this.log = new QueueLog(host.tools, logHost, () => this.topic, partition, levels, {
       number: source.ledger,
       isVolatile: source.isVolatile,
     })
   }
 
-  get #topic(): Topic {
+  get topic(): Topic {
     return this.source.topic
   }
 
@@ -180,6 +180,30 @@ export class Lane implements LanePart {
 
   takes(message: StoredMessage): boolean {
     return this.#parts().rules.takes(message)
+  }
+
+  get end(): number {
+    return this.log.ledger.end
+  }
+
+  readyFrom(from: number, below: number, messagesMax: number): number[] {
+    const { ledger } = this.log
+    const offsets: number[] = []
+    for (let at = ledger.nextReady(from); at !== undefined && at < below; at = ledger.nextReady(at + 1)) {
+      if (offsets.length === messagesMax) break
+      offsets.push(at)
+    }
+    return offsets
+  }
+
+  hold(offset: number, bodyBytes: number): boolean {
+    return !this.isVoid && this.rules.hold(offset, bodyBytes)
+  }
+
+  letGo(offset: number): void {
+    if (this.isVoid) return
+    this.rules.letGo(offset)
+    this.#host.woken(this)
   }
 
   closings(offsets: readonly number[], reason: ClosedReason): readonly LedgerClosing[] {

@@ -292,6 +292,8 @@ export interface LaneSource {
 /** One log of a queue with its ledger: what a delivery comes from, and is settled with. */
 export interface LanePart {
   readonly queue: QueuePart
+  /** Whose log it is: the queue's own, or the one that a further ledger is over. */
+  readonly topic: Topic
   /** Of the log. No two lanes of a queue that are not void have the same. */
   readonly partition: number
   /** The queue is gone, or goes on with another ledger over this log: settling says nothing to anybody any more. */
@@ -314,6 +316,22 @@ export interface LanePart {
     see: (message: StoredMessage) => void,
     raw?: boolean,
   ): Promise<Refusal | undefined>
+}
+
+/** A lane whose messages may be moved elsewhere. */
+export interface MovableLane extends LanePart {
+  /** Below it all is known. */
+  readonly end: number
+  /** Offsets from `from` on and below `below` that nobody holds, ascending, at most so many. */
+  readyFrom(from: number, below: number, messagesMax: number): number[]
+  /** Out of everybody's reach until it is closed or let go. False: it is not ready any more. */
+  hold(offset: number, bodyBytes: number): boolean
+  letGo(offset: number): void
+}
+
+/** A queue or topic whose messages may be moved elsewhere. */
+export interface MovablePart extends QueuePart {
+  readonly lanes: readonly MovableLane[]
 }
 
 /** One queue at run time: its lanes, and who is given what they hold. */

@@ -397,14 +397,16 @@ export interface PlacedAt {
   readonly expiryMs: number | undefined
 }
 
+/** Whether what is read of it has its place among its headers. */
+export const tellsPlace = ({ partitions, origin }: Topic): boolean => partitions > 1 || origin === 'kafka'
+
 /** A topic's name and the number of a partition never change; how many partitions it has may. */
 function readFrom(topic: () => Topic, partition: Partition): ReadFrom {
   return {
     name: topic().name,
     partition: partitionOf(partition.id),
     get tellsPlace() {
-      const { partitions, origin } = topic()
-      return partitions > 1 || origin === 'kafka'
+      return tellsPlace(topic())
     },
   }
 }

@@ -174,6 +174,22 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
     if (before !== undefined || this.#returns.size < returnsMax) this.#returns.set(offset, (before ?? 0) + 1)
   }
 
+  /** A ready message is taken by nobody's consumer, to be moved. False: it is not ready. */
+  hold(offset: number, bodyBytes: number): boolean {
+    const { ledger } = this
+    if (ledger.nextReady(offset) !== offset) return false
+    ledger.acquire(offset)
+    this.bytes.taken(offset, bodyBytes, true)
+    return true
+  }
+
+  /** It was not moved. */
+  letGo(offset: number): void {
+    if (!this.ledger.isAcquired(offset)) return
+    this.ledger.giveBack(offset, false)
+    this.#ready(offset)
+  }
+
   /** It is ready again. */
   #ready(offset: number): void {
     this.bytes.returned(offset)

@@ -11,7 +11,8 @@ import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import { plainPolicy, type QueuePolicy } from './facts.ts'
 import { PartitionChoice } from './partition-choice.ts'
-import type { LanePart, LedgerClosing, NewMessage, QueueConsumer, QueuePart } from './parts.ts'
+import { blankMessage } from './message.ts'
+import type { LedgerClosing, MovableLane, MovablePart, NewMessage, QueueConsumer, StoredMessage } from './parts.ts'
 import type { QueueRooms } from './queue.ts'
 import { goneRefusal, QueueLog, type PlacedAt } from './queue-log.ts'
 import type { PumpTask } from './queue-turns.ts'
@@ -27,7 +28,7 @@ const retryMs = 1000
 /** What a batch of one message has beside the body, at most about: head, names and the record's lengths. */
 const batchOverheadBytes = 1024
 
-export class StreamQueue implements QueuePart, PumpTask {
+export class StreamQueue implements MovablePart, PumpTask {
   policy: QueuePolicy
   isDeleted = false
   readonly delayed = 0
@@ -271,12 +272,12 @@ export class StreamQueue implements QueuePart, PumpTask {
 }
 
 /** One log of a stream, as those see it who are given messages of it. */
-class StreamLane implements LanePart {
-  readonly queue: QueuePart
+class StreamLane implements MovableLane {
+  readonly queue: StreamQueue
   readonly partition: number
   readonly log: QueueLog
 
-  constructor(queue: QueuePart, partition: number, log: QueueLog) {
+  constructor(queue: StreamQueue, partition: number, log: QueueLog) {
     this.queue = queue
     this.partition = partition
     this.log = log
@@ -304,7 +305,50 @@ class StreamLane implements LanePart {
     return []
   }
 
-  async readEach(offsets: readonly number[]): Promise<undefined> {
-    assert(offsets.length === 0, 'nothing of a stream is dead-lettered')
+  get topic(): Topic {
+    return this.queue.topic
+  }
+
+  get end(): number {
+    return this.log.log.committed
+  }
+
+  /** All that there are, and perhaps some that are not. */
+  readyFrom(from: number, below: number, messagesMax: number): number[] {
+    const { start, committed } = this.log.log
+    const first = Math.max(from, start)
+    const count = Math.min(below, committed, first + messagesMax) - first
+    return Array.from({ length: Math.max(0, count) }, (_, index) => first + index)
+  }
+
+  /** Everybody may have it. */
+  hold(): boolean {
+    return !this.isVoid
+  }
+
+  letGo(): void {}
+
+  async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {
+    const refused = this.log.isOpen ? undefined : await this.log.open()
+    if (refused !== undefined) return refused
+    const reading = this.log.openReading()
+    const message = blankMessage(this)
+    try {
+      for (const offset of offsets) {
+        let missing = reading.seek(offset)
+        while (missing instanceof Promise) {
+          await missing
+          if (this.isVoid) return goneRefusal()
+          missing = reading.seek(offset)
+        }
+        if (missing !== undefined) continue
+        reading.fill(offset, message)
+        message.offset = offset
+        see(message)
+      }
+      return undefined
+    } finally {
+      reading.release()
+    }
   }
 }

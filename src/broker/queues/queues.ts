@@ -13,7 +13,7 @@ import type { Lane } from './lane.ts'
 import type { Partitions } from '../streams/partitions.ts'
 import type { QueuePolicy } from './facts.ts'
 import { MessageWriter } from './message.ts'
-import type { DeadLettering, EpochsPart, LaneSource, LedgersPart, QueuePart, QueuesPart } from './parts.ts'
+import type { DeadLettering, EpochsPart, LaneSource, LedgersPart, MovablePart, QueuePart, QueuesPart } from './parts.ts'
 import { Queue, type QueueRooms } from './queue.ts'
 import { Trimming } from './queue-trimming.ts'
 import { StreamQueue } from './queue-stream.ts'
@@ -94,9 +94,15 @@ export class Queues implements QueuesPart {
   }
 
   findLog(vhost: string, name: string): QueuePart | undefined {
-    const topic = this.#host.topic(vhost, name)
     // A further ledger is nowhere to send anything.
-    if (topic === undefined || topic.over !== undefined) return undefined
+    const found = this.findMovable(vhost, name)
+    return found?.topic.over === undefined ? found : undefined
+  }
+
+  /** The queue or topic, for those who move messages out of it. */
+  findMovable(vhost: string, name: string): MovablePart | undefined {
+    const topic = this.#host.topic(vhost, name)
+    if (topic === undefined) return undefined
     return topic.queue === undefined ? this.#stream(topic) : this.find(vhost, name)
   }
 

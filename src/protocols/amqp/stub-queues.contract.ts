@@ -188,6 +188,7 @@ export class StubQueues implements QueueCalls {
     this.pressure = why
     for (const changed of this.watchers) changed()
   }
+  readonly redrive: QueueCalls['redrive'] = () => Promise.resolve(no('queueMissing'))
   readonly listQueues: QueueCalls['listQueues'] = () => Promise.resolve([])
   readonly describeQueue: QueueCalls['describeQueue'] = () => Promise.resolve(no('queueMissing'))
   readonly listExchanges: QueueCalls['listExchanges'] = () => []

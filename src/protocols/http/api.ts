@@ -9,6 +9,7 @@ import { bindingRoutes } from './bindings.ts'
 import { exchangeRoutes } from './exchanges.ts'
 import { lagRoute } from './lag.ts'
 import { policyRoutes } from './policies.ts'
+import { redriveRoute } from './redrive.ts'
 import { queueRoutes } from './queues.ts'
 import { answerBy, failed, json, route, type Asked, type Counters, type Route } from './routing.ts'
 import { BadRequest } from './wanted.ts'
@@ -33,6 +34,7 @@ const routes: readonly Route[] = [
   ...policyRoutes,
   counterRoute,
   lagRoute,
+  redriveRoute,
 ].map(inThisVhost)
 
 export async function answerHttp(session: Session, request: HttpRequest, counters: Counters): Promise<HttpResponse> {
