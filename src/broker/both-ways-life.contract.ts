@@ -1,11 +1,11 @@
 // One life of a name that is a topic and a queue: Kafka's calls and AMQP's at random through the door, restarts, killed
 // processes and power cuts, beside a naive model of what was promised.
 // Promises: a seed is a whole story; what the model cannot know (unanswered, unsynced) it does not judge.
-// Does not know: how anything is stored; several partitions, priorities, delays.
+// Does not know: how anything is stored; priorities, delays.
 
 import { expect } from 'vitest'
 import { FaultDisk, seeded } from '../../test/fault-disk.ts'
-import { findField } from '../base/fields.ts'
+import { fieldInteger, findField, int32Field } from '../base/fields.ts'
 import { noProperties, readProperties } from '../base/properties.ts'
 import type { World } from '../base/world.ts'
 import { openLocalStore, type LocalStore } from '../engines/local/local-store.ts'
@@ -26,13 +26,20 @@ export interface Wrong {
   readonly diskLies?: boolean
 }
 
+interface Place {
+  readonly partition: number
+  readonly offset: number
+}
+
+const placeText = ({ partition, offset }: Place): string => `${partition} ${offset}`
+
 // --- the model ------------------------------------------------------------------------------------------------------
 
 interface Entry {
   readonly id: string
   /** Told to its publisher or producer: it may not be lost. */
   isPromised: boolean
-  offset: number | undefined
+  place: Place | undefined
   /** Acknowledged or dropped by a consumer; promised once a later answer says so, in doubt after a crash until then. */
   settled: 'no' | 'applied' | 'doubtful' | 'promised'
   isHeld: boolean
@@ -41,7 +48,7 @@ interface Entry {
 
 class Model {
   readonly entries = new Map<string, Entry>()
-  readonly #at = new Map<number, Entry>()
+  readonly #at = new Map<string, Entry>()
   /** In the order of their first deliveries, since the broker was started. */
   #fresh: Entry[] = []
 
@@ -49,7 +56,7 @@ class Model {
     const entry: Entry = {
       id,
       isPromised: false,
-      offset: undefined,
+      place: undefined,
       settled: 'no',
       isHeld: false,
       wasFresh: false,
@@ -65,12 +72,13 @@ class Model {
   }
 
   /** Somebody was told that the record lies there. */
-  placed(id: string, offset: number): void {
+  placed(id: string, place: Place): void {
     const entry = this.of(id)
-    expect(entry.offset ?? offset, `${id} has one offset`).toBe(offset)
-    expect(this.#at.get(offset)?.id ?? id, `offset ${offset} has one record`).toBe(id)
-    entry.offset = offset
-    this.#at.set(offset, entry)
+    const text = placeText(place)
+    expect(placeText(entry.place ?? place), `${id} has one place`).toBe(text)
+    expect(this.#at.get(text)?.id ?? id, `${text} has one record`).toBe(id)
+    entry.place = place
+    this.#at.set(text, entry)
   }
 
   delivered(id: string, redelivered: boolean): void {
@@ -86,21 +94,30 @@ class Model {
     entry.isHeld = true
   }
 
-  /** First deliveries are in the order of offsets. */
+  /** First deliveries are in the order of offsets, each partition's. */
   judgeOrder(): void {
-    const offsets = this.#fresh.flatMap(({ offset }) => offset ?? [])
-    expect(
-      offsets.toSorted((a, b) => a - b),
-      'first deliveries have the order of the log',
-    ).toEqual(offsets)
+    const orders = new Map<number, number[]>()
+    for (const { place } of this.#fresh) {
+      if (place === undefined) continue
+      const order = orders.get(place.partition)
+      if (order === undefined) orders.set(place.partition, [place.offset])
+      else order.push(place.offset)
+    }
+    for (const order of orders.values()) {
+      const sorted = order.toSorted((a, b) => a - b)
+      expect(order, 'first deliveries have the order of the log').toEqual(sorted)
+    }
   }
 
-  /** What is readable from `start` on, whole: all that was ever told of it is still so. */
-  judgeRead(start: number, found: ReadonlyMap<number, string>, mayHaveGaps: boolean): void {
-    for (const [offset, id] of found) this.placed(id, offset)
-    for (const [offset, { id, settled }] of this.#at) {
-      if (offset < start || found.has(offset)) continue
-      expect(mayHaveGaps && settled !== 'no', `${id} at ${offset} is still there`).toBe(true)
+  /** What is readable of a partition from `start` on, whole: all that was ever told of it is still so. */
+  judgeRead(partition: number, start: number, found: ReadonlyMap<number, string>, mayHaveGaps: boolean): void {
+    for (const [offset, id] of found) this.placed(id, { partition, offset })
+    for (const { id, settled, place } of this.#at.values()) {
+      if (place?.partition !== partition || found.has(place.offset)) continue
+      // What is settled may vanish at any time from a queue that AMQP made; the start is above nothing else.
+      expect(mayHaveGaps && settled !== 'no', `${id} at ${placeText(place)} is still there, from ${start} on`).toBe(
+        true,
+      )
     }
   }
 
@@ -144,6 +161,7 @@ class Run {
   readonly model = new Model()
   readonly #wrong: Wrong
   readonly #isKafkaMade: boolean
+  readonly #partitions: number
   #world: TestWorld | undefined
   #isDead = { dead: false }
   #store!: LocalStore
@@ -159,6 +177,7 @@ class Run {
     this.random = seeded(seed)
     this.#wrong = wrong
     this.#isKafkaMade = this.random() < 0.5
+    this.#partitions = this.random() < 0.6 ? 1 : 3
     if (wrong.diskLies === true) this.disk.lies = () => true
   }
 
@@ -193,11 +212,13 @@ class Run {
 
   async declare(): Promise<void> {
     if (this.#isKafkaMade) {
-      const wanted = { name, partitions: 1, replicationFactor: 1, settings: new Map<string, string>() }
+      const wanted = { name, partitions: this.#partitions, replicationFactor: 1, settings: new Map<string, string>() }
       const [made] = (await this.#session.createTopics([wanted], false)) as readonly unknown[]
       expect(isRefusal(made as object), 'the topic is made').toBe(false)
     }
-    const declared = await this.#session.queues.declareQueue({ ...facts, name })
+    const wide = { name: 'x-partitions', value: int32Field(this.#partitions) }
+    const args = this.#partitions > 1 && !this.#isKafkaMade ? [wide] : []
+    const declared = await this.#session.queues.declareQueue({ ...facts, name, arguments: args })
     expect(declared, 'the queue is declared').toMatchObject({ name })
   }
 
@@ -233,15 +254,16 @@ class Run {
 
   produce(): void {
     const life = this.#isDead
+    const partition = this.int(this.#partitions)
     const ids = Array.from({ length: 1 + this.int(3) }, () => this.#fresh('k'))
     const batch = testBatch(this.#world!.clock, { values: ids, codec: codecs[this.int(codecs.length)] })
     this.#follow(
-      this.#session.produce({ topic, partition: 0, batch, acks: -1 }).then((produced) => {
+      this.#session.produce({ topic, partition, batch, acks: -1 }).then((produced) => {
         if (life.dead) return
         if (isRefusal(produced)) throw new Error(produced.why)
         for (const [index, id] of ids.entries()) {
           this.model.of(id).isPromised = true
-          this.model.placed(id, produced.baseOffset + index)
+          this.model.placed(id, { partition, offset: produced.baseOffset + index })
         }
       }),
     )
@@ -249,11 +271,15 @@ class Run {
 
   /** Everything that can be read. */
   async fetch(): Promise<void> {
+    for (let partition = 0; partition < this.#partitions; partition++) await this.#fetch(partition)
+  }
+
+  async #fetch(partition: number): Promise<void> {
     const found = new Map<number, string>()
-    const earliest = await this.#session.findOffset(topic, 0, 'earliest', -1)
+    const earliest = await this.#session.findOffset(topic, partition, 'earliest', -1)
     if (isRefusal(earliest)) throw new Error(earliest.why)
     for (let at = earliest.offset; ;) {
-      const call = { topic, partition: 0, offset: at, bytesMax: 500, leaderEpoch: -1, committedTransactionsOnly: false }
+      const call = { topic, partition, offset: at, bytesMax: 500, leaderEpoch: -1, committedTransactionsOnly: false }
       const read = await this.#session.read(call)
       // The log's start rises under a reader: what is closed may vanish at any time.
       if (isRefusal(read)) return expect(read.refused).toBe('offsetOutOfRange')
@@ -262,7 +288,7 @@ class Run {
       if (read.batches.next === at) break
       at = read.batches.next
     }
-    this.model.judgeRead(earliest.offset, found, !this.#isKafkaMade)
+    this.model.judgeRead(partition, earliest.offset, found, !this.#isKafkaMade)
   }
 
   // --- AMQP ---
@@ -286,9 +312,11 @@ class Run {
     const id = body.toString()
     this.model.delivered(id, redelivered)
     const { headers = [] } = readProperties(properties)
-    const offset = findField(headers, 'x-stream-offset')
-    expect(offset !== undefined, 'who is told a place').toBe(this.#isKafkaMade || id.startsWith('k'))
-    if (offset?.type === 'int64') this.model.placed(id, Number(offset.value))
+    const offset = fieldInteger(findField(headers, 'x-stream-offset'))
+    const partition = fieldInteger(findField(headers, 'x-partition'))
+    const isTold = this.#isKafkaMade || this.#partitions > 1 || id.startsWith('k')
+    expect([offset !== undefined, partition !== undefined], 'who is told a place').toEqual([isTold, isTold])
+    if (offset !== undefined && partition !== undefined) this.model.placed(id, { partition, offset })
     held.push({ tag, id })
   }
 

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { life, type Wrong } from './both-ways-life.contract.ts'
 import type { Delivery } from './queue-door.ts'
 
-const seeds = Array.from({ length: 60 }, (_, seed) => seed + 1)
+const seeds = Array.from({ length: 40 }, (_, seed) => seed + 1)
 
 test.each(seeds)('a topic is a queue, whatever happens to it: seed %i', async (seed) => {
   await life(seed)
