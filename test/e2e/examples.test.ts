@@ -61,6 +61,17 @@ test('an order pipeline: in through Kafka, worked off over AMQP, dead letters an
   ])
 })
 
+test('an exchange that remembers: who binds late is given what was before, whoever wrote it; and again', async () => {
+  for (const _ of ['first', 'again'])
+    expect(await run('remembering-exchange.js', broker.kafka, broker.amqp)).toEqual([
+      'temperatures: kitchen.temperature = 21',
+      'temperatures: bath.temperature = 24',
+      'temperatures: attic.temperature = 17',
+      'temperatures: cellar.temperature = 9',
+      'news: cellar.temperature = 9',
+    ])
+})
+
 test('a broker inside a program', async () => {
   expect(await run('embedded.js')).toEqual(['stored at offset 0'])
 })
