@@ -110,6 +110,32 @@ test('without a key messages go to all partitions in turn; basic.get and purge t
   expect(await sides.declare('spread', { arguments: { 'x-partitions': 3 } })).toBe(0)
 })
 
+test('a single active consumer’s epoch rises with each other one, also over a restart', async () => {
+  const options = { arguments: { 'x-partitions': 3, 'x-single-active-consumer': true } }
+  const epochs = (messages: readonly ConsumeMessage[]): number[] =>
+    messages.map(({ properties }) => Number(properties.headers?.['x-consumer-epoch']))
+  const seen: number[] = []
+  for (let life = 0; life < 2; life++) {
+    expect(await sides.declare('fenced', options)).toBe(life === 0 ? 0 : 3)
+    const [first, second] = [await sides.channel(), await sides.channel()]
+    const active = await consume(first, 'fenced')
+    const waiting = await consume(second, 'fenced')
+    if (life === 0) for (let number = 0; number < 3; number++) await sides.publish('fenced', String(number))
+    const one = await active.until('three', (all) => all.length === 3)
+    expect(new Set(epochs(one)).size).toBe(1)
+    // What it held goes to the one who waited.
+    await first.close()
+    const other = await waiting.until('the same three', (all) => all.length === 3)
+    expect(new Set(epochs(other)).size).toBe(1)
+    seen.push(epochs(one)[0], epochs(other)[0])
+    await second.close()
+    await sides.restart()
+  }
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b))
+  expect(new Set(seen).size).toBe(4)
+  expect(seen[0]).toBeGreaterThan(0)
+})
+
 test('a live queue gains the partitions that its topic is given', async () => {
   await sides.declare('growing')
   const arrivals = await consume(await sides.channel(), 'growing')

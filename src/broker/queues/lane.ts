@@ -55,7 +55,7 @@ export class Lane implements MovableLane {
   /** Its queue has it among those to look at when nobody takes any more. */
   isToBeLookedAt = false
   /** The last try to open it was refused. */
-  isFailing = false
+  #isFailing = false
   readonly #host: LaneHost
   #opened: Opened | undefined
 
@@ -81,6 +81,11 @@ export class Lane implements MovableLane {
     return this.#opened !== undefined
   }
 
+  /** It could not be opened, and nothing can be stored there. */
+  get isOutOfOrder(): boolean {
+    return this.#isFailing && !this.log.canAppend
+  }
+
   get dispatch(): Dispatch {
     return this.#parts().dispatch
   }
@@ -95,7 +100,7 @@ export class Lane implements MovableLane {
     if (this.log.canAppend) return undefined
     const refused = await this.log.open()
     if (this.isVoid) return goneRefusal()
-    this.isFailing = refused !== undefined
+    this.#isFailing = refused !== undefined
     return refused
   }
 

@@ -1,6 +1,6 @@
 // Which partition a message of AMQP's clients goes to: as Kafka's Java client chooses for a record.
 // Promises: messages of one key (header x-key) go to one partition; those without one go to the same for a turn, then to
-// the next, so that a turn makes few batches.
+// the next that takes them, so that a turn makes few batches.
 // Does not know: logs, batches.
 
 import { findField } from '../../base/fields.ts'
@@ -22,10 +22,12 @@ function keyIn(properties: Buffer): Buffer | null {
 export class PartitionChoice {
   #sticky: number
   #isUsed = false
+  readonly #takes: (partition: number) => boolean
 
-  /** `first`: where messages without a key go in the first turn. */
-  constructor(first: number) {
+  /** `first`: where messages without a key go in the first turn. `takes`: whether one may be stored there now. */
+  constructor(first: number, takes: (partition: number) => boolean = () => true) {
     this.#sticky = first
+    this.#takes = takes
   }
 
   of(properties: Buffer, partitions: number): number {
@@ -33,6 +35,7 @@ export class PartitionChoice {
     const key = keyIn(properties)
     if (key !== null) return partitionOfKey(key, partitions)
     this.#isUsed = true
+    for (let tried = 0; tried < partitions && !this.#takes(this.#sticky % partitions); tried++) this.#sticky++
     return this.#sticky % partitions
   }
 

@@ -33,6 +33,8 @@ export class QueueStage {
   readonly policies = new Map<string, QueuePolicy>()
   /** Of queues that have more than one. */
   readonly partitionsOf = new Map<string, number>()
+  /** The ledgers of queues that do not go by their first. */
+  readonly ledgerOf = new Map<string, number>()
   /** What was handed to dead-lettering; it is left acquired. */
   readonly letters: Letter[] = []
   readonly refusedLetters: string[] = []
@@ -103,6 +105,7 @@ export class QueueStage {
       name,
       id,
       partitions: this.partitionsOf.get(name) ?? 1,
+      ledger: this.ledgerOf.get(name) ?? 0,
       origin: 'amqp',
       createdAtMs: 0,
       overrides,

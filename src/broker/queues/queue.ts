@@ -76,7 +76,8 @@ export class Queue implements QueuePart, PumpTask {
     this.policy = rooms.policyOf(topic)
     this.#levels = this.policy.priorityMax + 1
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
-    this.#choice = new PartitionChoice(Math.floor(rooms.world.random.fraction() * topic.partitions))
+    const first = Math.floor(rooms.world.random.fraction() * topic.partitions)
+    this.#choice = new PartitionChoice(first, (index) => !this.#lanes[index].isOutOfOrder)
     this.#limits = new Limits(this, () => this.#open, rooms.world.clock)
     this.#host = {
       tools: rooms,

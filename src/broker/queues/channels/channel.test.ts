@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest'
 import { fieldTable, int32Field, textField } from '../../../base/fields.ts'
 import { isRefusal, refuse } from '../../errors.ts'
 import type { Channel } from '../../queue-door.ts'
-import { consume, publication, Stage, StageSink } from './channel-stage.contract.ts'
+import { consume, publication, Stage, StageQueue, StageSink } from './channel-stage.contract.ts'
+import type { LanePart } from '../parts.ts'
 
 function staged(messages: number, name = 'q') {
   const stage = new Stage()
@@ -118,6 +119,95 @@ test('what a consumer held that was too slow is nobody’s to settle here any mo
   expect(sink.ended).toEqual([`${tag} consumerTimeout`])
   expect(channel.acknowledge(1, false)).toBe(true)
   expect(queue.bodies).toEqual(['q0'])
+})
+
+/** A lane of a queue that has several. */
+class TestLane implements LanePart {
+  readonly queue: StageQueue
+  readonly partition: number
+  readonly told: string[] = []
+  isVoid = false
+
+  constructor(queue: StageQueue, partition: number) {
+    this.queue = queue
+    this.partition = partition
+  }
+
+  acknowledge(offset: number): void {
+    this.told.push(`ack ${offset}`)
+  }
+
+  giveBack(offset: number, counts: boolean): void {
+    this.told.push(`back ${offset} ${counts}`)
+  }
+
+  reject(offset: number): void {
+    this.told.push(`reject ${offset}`)
+  }
+
+  closings(): readonly [] {
+    return []
+  }
+
+  async readEach(): Promise<undefined> {}
+}
+
+describe('several lanes', () => {
+  const given = async (prefetch: number) => {
+    const { queue, channel } = staged(1)
+    channel.setPrefetch(prefetch, 'consumer')
+    const tag = await consume(channel, 'q')
+    const [consumer] = queue.taking
+    const give = (lane: LanePart, offset: number): void => consumer.deliver({ ...queue.stored(0), lane, offset })
+    const lanes = [0, 1, 2].map((partition) => new TestLane(queue, partition))
+    return { queue, channel, consumer, give, lanes, tag }
+  }
+
+  test('each delivery is settled with its own, also after the end of its consumer', async () => {
+    const { channel, give, lanes, tag } = await given(0)
+    for (let offset = 0; offset < 2; offset++) for (const lane of lanes) give(lane, offset)
+    channel.acknowledge(2, false)
+    channel.reject(3, false, true, true)
+    await channel.cancel(tag)
+    channel.reject(4, false, false, false)
+    channel.acknowledge(0, true)
+    expect(lanes.map(({ told }) => told)).toEqual([
+      ['reject 1', 'ack 0'],
+      ['ack 0', 'ack 1'],
+      ['back 0 true', 'ack 1'],
+    ])
+  })
+
+  test('credit is for all of them together; a void one gives credit back and hears nothing', async () => {
+    const { channel, consumer, give, lanes, queue } = await given(2)
+    const [first, second] = lanes
+    give(first, 0)
+    give(second, 0)
+    expect(consumer.canTake).toBe(false)
+    first.isVoid = true
+    const resumed = queue.resumed
+    channel.acknowledge(1, false)
+    expect(queue.resumed).toBe(resumed + 1)
+    expect(consumer.canTake).toBe(true)
+    // The queue goes on with another ledger over the same log.
+    const again = new TestLane(queue, 0)
+    give(again, 0)
+    channel.acknowledge(0, true)
+    expect([first.told, second.told, again.told]).toEqual([[], ['ack 0'], ['ack 0']])
+    expect(consumer.canTake).toBe(true)
+  })
+
+  test('what is void in a transaction is nobody’s to close, and its commit goes through', async () => {
+    const { channel, give, lanes } = await given(0)
+    const [first, second] = lanes
+    channel.beginTransactions()
+    give(first, 0)
+    give(second, 0)
+    channel.acknowledge(0, true)
+    first.isVoid = true
+    expect(await channel.commit()).toBe(true)
+    expect([first.told, second.told]).toEqual([[], ['ack 0']])
+  })
 })
 
 describe('settling', () => {
