@@ -124,12 +124,14 @@ test('what a consumer held that was too slow is nobody’s to settle here any mo
 /** A lane of a queue that has several. */
 class TestLane implements LanePart {
   readonly queue: StageQueue
+  readonly topic: LanePart['topic']
   readonly partition: number
   readonly told: string[] = []
   isVoid = false
 
   constructor(queue: StageQueue, partition: number) {
     this.queue = queue
+    this.topic = queue.topic
     this.partition = partition
   }
 
