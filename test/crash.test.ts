@@ -200,12 +200,12 @@ describe('a queue read as a topic', () => {
     book = new QueueBook(new Map(), new Set())
     for (const id of ids) book.publish([queue], id)
     book.confirm([queue], ids[0])
-    expect(topics.judgeOne(queue, contents(all), book)).toEqual([])
+    expect(topics.judgeOne(`${queue}/0`, contents(all), book)).toEqual([])
   })
 
   test('what was taken, or never confirmed, may vanish', () => {
     book.acknowledge(queue, ids[0])
-    expect(topics.judgeOne(queue, contents(all.slice(3)), book)).toEqual([])
+    expect(topics.judgeOne(`${queue}/0`, contents(all.slice(3)), book)).toEqual([])
   })
 
   test.each([
@@ -213,6 +213,6 @@ describe('a queue read as a topic', () => {
     ['another in its place', [...all.slice(0, 3), [3, 'a:9'] as const], 'offset 3 held a:3, and holds a:9 now'],
     ['twice', [...all, [4, 'a:0'] as const], 'a:0 is at 0 and again at 4'],
   ])('%s', (_, there, what) => {
-    expect(topics.judgeOne(queue, contents(there), book)).toEqual([expect.stringContaining(what)])
+    expect(topics.judgeOne(`${queue}/0`, contents(there), book)).toEqual([expect.stringContaining(what)])
   })
 })

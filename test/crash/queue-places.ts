@@ -16,18 +16,21 @@ export interface QueuePlace {
 const dead = 'crash.dead'
 const toDead = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': dead }
 
+export const widePartitions = 3
+
 export const queuePlaces: readonly QueuePlace[] = [
   { name: 'crash.work', arguments: toDead, workers: 1, prefetch: 40 },
   { name: 'crash.shared', arguments: {}, workers: 2, prefetch: 10 },
   { name: 'crash.levels', arguments: { 'x-max-priority': 4 }, workers: 1, prefetch: 5 },
   // Every crash may count as a delivery, and a message may lie through more of them than the usual limit.
   { name: 'crash.quorum', arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': -1 }, workers: 1, prefetch: 100 },
+  { name: 'crash.wide', arguments: { 'x-partitions': widePartitions }, workers: 2, prefetch: 20 },
   { name: 'crash.brief', arguments: { ...toDead, 'x-message-ttl': 150 }, workers: 0, prefetch: 0 },
   { name: dead, arguments: {}, workers: 1, prefetch: 0 },
 ]
 
-/** Dead letters come from several queues at once, shared work goes two ways: there is no order to keep. */
-export const unorderedQueues: ReadonlySet<string> = new Set([dead, 'crash.shared'])
+/** Dead letters come from several queues at once, shared work goes two ways, partitions take turns: no order to keep. */
+export const unorderedQueues: ReadonlySet<string> = new Set([dead, 'crash.shared', 'crash.wide'])
 
 export const deadLetterTargets: ReadonlyMap<string, string> = new Map(
   queuePlaces.filter((place) => 'x-dead-letter-routing-key' in place.arguments).map(({ name }) => [name, dead]),
@@ -46,6 +49,7 @@ const topic = 'crash.topic'
 export const routes: readonly Route[] = [
   { exchange: '', key: 'crash.work', queues: ['crash.work'] },
   { exchange: '', key: 'crash.levels', queues: ['crash.levels'] },
+  { exchange: '', key: 'crash.wide', queues: ['crash.wide'] },
   { exchange: '', key: 'crash.brief', queues: ['crash.brief'] },
   { exchange: fanout, key: '', queues: ['crash.work', 'crash.quorum', 'crash.shared'] },
   { exchange: topic, key: 'to.quorum', queues: ['crash.quorum'] },

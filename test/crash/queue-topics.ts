@@ -4,26 +4,30 @@
 // Does not know: how queues are worked off, when the broker dies.
 
 import { batchOf, produce, unlessGone, type Dice } from './producers.ts'
-import { idOf, type Contents, type PartitionKey } from './promises.ts'
+import { idOf, partitionKey, topicOf, type Contents, type PartitionKey } from './promises.ts'
 import type { QueueBook } from './queue-book.ts'
+import { widePartitions } from './queue-places.ts'
 import { readAll } from './read-back.ts'
 import type { WireClient } from './wire-client.ts'
 
 /** Queues that Kafka's clients know too. One whose messages expire is not for records of an old time. */
-const written: readonly string[] = ['crash.work', 'crash.shared', 'crash.levels', 'crash.quorum']
+const written: ReadonlyMap<string, number> = new Map([
+  ...['crash.work', 'crash.shared', 'crash.levels', 'crash.quorum'].map((name) => [name, 1] as const),
+  ['crash.wide', widePartitions],
+])
 const codecs = ['none', 'none', 'gzip', 'lz4'] as const
 const recordsMax = 6
 const pauseMsMax = 8
 
 export class QueueTopics {
   private next = 0
-  /** By queue: what was acknowledged or read at an offset. */
-  private readonly known = new Map<string, Map<number, string>>()
+  /** By partition: what was acknowledged or read at an offset. */
+  private readonly known = new Map<PartitionKey, Map<number, string>>()
   produced = 0
 
-  private knownOf(queue: string): Map<number, string> {
-    let known = this.known.get(queue)
-    if (known === undefined) this.known.set(queue, (known = new Map()))
+  private knownOf(key: PartitionKey): Map<number, string> {
+    let known = this.known.get(key)
+    if (known === undefined) this.known.set(key, (known = new Map()))
     return known
   }
 
@@ -35,7 +39,7 @@ export class QueueTopics {
         await new Promise((resolve) => setTimeout(resolve, dice.below(pauseMsMax)))
       }
     }
-    await Promise.all(written.map(lane)).catch(unlessGone)
+    await Promise.all([...written.keys()].map(lane)).catch(unlessGone)
   }
 
   private async once(
@@ -45,13 +49,14 @@ export class QueueTopics {
     dice: Dice,
     complain: (what: string) => void,
   ): Promise<void> {
+    const partition = dice.below(written.get(queue) ?? 1)
     const ids = Array.from({ length: 1 + dice.below(recordsMax) }, () => `kafka.${queue}:${this.next++}`)
     for (const id of ids) book.publish([queue], id)
     const batch = batchOf(ids, codecs[dice.below(codecs.length)])
-    const [{ errorCode, baseOffset }] = await produce(client, [{ topic: queue, partition: 0, batch }])
+    const [{ errorCode, baseOffset }] = await produce(client, [{ topic: queue, partition, batch }])
     if (errorCode !== 0) return complain(`${queue}: a Kafka producer was refused with ${errorCode}`)
     this.produced += ids.length
-    const known = this.knownOf(queue)
+    const known = this.knownOf(partitionKey(queue, partition))
     for (const [index, id] of ids.entries()) {
       book.confirm([queue], id)
       known.set(baseOffset + index, id)
@@ -62,14 +67,15 @@ export class QueueTopics {
   async judge(client: WireClient, book: QueueBook): Promise<string[]> {
     const contents = await readAll(
       client,
-      written.map((name) => ({ name, partitions: 1 })),
+      [...written].map(([name, partitions]) => ({ name, partitions })),
     )
-    return [...contents].flatMap(([key, there]) => this.judgeOne(queueOf(key), there, book))
+    return [...contents].flatMap(([key, there]) => this.judgeOne(key, there, book))
   }
 
-  judgeOne(queue: string, contents: Contents, book: QueueBook): string[] {
+  judgeOne(key: PartitionKey, contents: Contents, book: QueueBook): string[] {
     const broken: string[] = []
-    const known = this.knownOf(queue)
+    const queue = topicOf(key)
+    const known = this.knownOf(key)
     const found = new Map<number, string>()
     const places = new Map<string, number>()
     for (const [id, offset] of [...known].map(([offset, id]) => [id, offset] as const)) places.set(id, offset)
@@ -78,17 +84,15 @@ export class QueueTopics {
       found.set(offset, id)
       const before = known.get(offset)
       if (before !== undefined && before !== id)
-        broken.push(`${queue}: offset ${offset} held ${before}, and holds ${id} now`)
+        broken.push(`${key}: offset ${offset} held ${before}, and holds ${id} now`)
       const place = places.get(id)
-      if (place !== undefined && place !== offset) broken.push(`${queue}: ${id} is at ${place} and again at ${offset}`)
+      if (place !== undefined && place !== offset) broken.push(`${key}: ${id} is at ${place} and again at ${offset}`)
       places.set(id, offset)
     }
     for (const [offset, id] of known)
       if (!found.has(offset) && book.isOwed(queue, id))
-        broken.push(`${queue}: ${id} at ${offset} was taken by nobody, and no Kafka reader finds it`)
-    this.known.set(queue, found)
+        broken.push(`${key}: ${id} at ${offset} was taken by nobody, and no Kafka reader finds it`)
+    this.known.set(key, found)
     return broken
   }
 }
-
-const queueOf = (key: PartitionKey): string => key.slice(0, key.lastIndexOf('/'))
