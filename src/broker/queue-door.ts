@@ -179,6 +179,18 @@ export interface Channel {
 
 // --- what operators see -------------------------------------------------------------------------------------------
 
+/** The topic whose log a queue is over, and what of it is kept. */
+export interface QueueTopicView {
+  readonly name: string
+  readonly origin: 'kafka' | 'amqp'
+  readonly partitions: number
+  readonly cleanupPolicy: string
+  /** With cleanup.policy=consumed of what is worked off, 0: nothing; else of everything, −1: no limit. */
+  readonly retentionMs: number
+  readonly retentionBytes: number
+  readonly holdGroups: readonly string[]
+}
+
 export interface QueueView {
   readonly name: string
   readonly type: 'classic' | 'quorum' | 'stream'
@@ -195,6 +207,7 @@ export interface QueueView {
   readonly delayed: number
   readonly consumers: number
   readonly bytes: number
+  readonly topic: QueueTopicView
 }
 
 export interface ExchangeView {

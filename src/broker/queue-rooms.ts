@@ -176,6 +176,7 @@ export class QueueHouse {
       replies,
       partitions: host.partitions,
       policyOf,
+      retentionOf: (topic) => this.retentionOf(topic),
       ledgersSettled: () => ledgers.settled(),
       policiesOn: (topic) => policiesOn(topology, topic),
       isLog: (topic) => topology.isLog(topic.vhost, topic.name),

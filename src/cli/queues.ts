@@ -23,6 +23,15 @@ interface QueueJson {
   readonly messages_delayed: number
   readonly message_bytes: number
   readonly consumers: number
+  readonly topic: {
+    readonly name: string
+    readonly origin: string
+    readonly partitions: number
+    readonly cleanup_policy: string
+    readonly retention_ms: number
+    readonly retention_bytes: number
+    readonly hold_groups: readonly string[]
+  }
 }
 
 const vhost = '/'
@@ -66,6 +75,18 @@ export async function describeQueue(name: string, flags: AdminFlags): Promise<vo
       ],
     ),
   )
+  const { topic } = queue
+  const kept = [
+    topic.name,
+    topic.origin,
+    topic.partitions,
+    topic.cleanup_policy,
+    topic.retention_ms,
+    topic.retention_bytes,
+  ]
+  const heads = ['TOPIC', 'MADE BY', 'PARTITIONS', 'CLEANUP', 'RETENTION MS', 'RETENTION BYTES']
+  await say(table(heads, [kept]))
+  if (topic.hold_groups.length > 0) await say(`held for: ${topic.hold_groups.map(plainText).join(', ')}\n`)
   const settings = Object.entries(queue.arguments).map(([key, value]) => [key, JSON.stringify(value)])
   if (settings.length > 0) await say(table(['ARGUMENT', 'VALUE'], settings))
   if (queue.policy !== null) await say(`policy: ${plainText(queue.policy)}\n`)

@@ -71,6 +71,8 @@ describe('queues', () => {
         'orders: classic, durable',
         'READY  UNACKED  DELAYED  CONSUMERS  ON DISK',
         '    0        0        0          0  0 B',
+        'TOPIC   MADE BY  PARTITIONS  CLEANUP   RETENTION MS  RETENTION BYTES',
+        'orders  amqp              1  consumed             0                0',
         'ARGUMENT                VALUE',
         'x-message-ttl           60000',
         'x-dead-letter-exchange  "late"',

@@ -2,18 +2,27 @@
 // Promises: each row of the page has a test of its name; the broker keeps its data in a folder, and rows restart it.
 // Does not know: how anything is stored.
 
-import { afterAll, beforeAll, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sides } from './one-namespace.ts'
 import { queueRows } from './one-namespace-queues.ts'
+import { recordRows } from './one-namespace-records.ts'
 import { retentionRows } from './one-namespace-retention.ts'
 import { topicRows } from './one-namespace-topics.ts'
 
-const rows = [...topicRows, ...queueRows, ...retentionRows]
+const rows = [...topicRows, ...queueRows, ...retentionRows, ...recordRows]
 
 let sides: Sides
 beforeAll(async () => {
   sides = await Sides.open({ 'log.retention.check.interval.ms': 100 })
 })
 afterAll(() => sides.close())
+
+test('each row of the page has a test of its name, and each test its row', () => {
+  const page = readFileSync(new URL('../../docs/one-namespace.md', import.meta.url), 'utf8')
+  const promised = Array.from(page.matchAll(/^\| \*\*(.+?)\*\* \|/gm), ([, name]) => name)
+  expect(promised).toHaveLength(new Set(promised).size)
+  expect(rows.map(({ name }) => name).sort()).toEqual(promised.sort())
+})
 
 test.each(rows)('$name', ({ steps }) => steps(sides))

@@ -3,7 +3,7 @@
 // Does not know: which rows there are.
 
 import amqp, { type Channel, type ChannelModel, type ConfirmChannel, type Options } from 'amqplib'
-import { type Admin, type Producer } from 'kafkajs'
+import type { Admin, Message, Producer } from 'kafkajs'
 import { KafkajsClients, type Received } from './kafkajs-clients.ts'
 import { Arrivals, openPlace, within, type Place } from './place.ts'
 
@@ -78,6 +78,11 @@ export class Sides {
   async produce(topic: string, ...values: readonly string[]): Promise<void> {
     this.#producer ??= await this.#clients.producer()
     await this.#producer.send({ topic, messages: values.map((value) => ({ value })) })
+  }
+
+  async produceOne(topic: string, message: Message): Promise<void> {
+    this.#producer ??= await this.#clients.producer()
+    await this.#producer.send({ topic, messages: [message] })
   }
 
   /** A group of its own reads `count` records from the first there is. */

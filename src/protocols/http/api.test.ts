@@ -23,6 +23,15 @@ const view: QueueView = {
   delayed: 0,
   consumers: 2,
   bytes: 99,
+  topic: {
+    name: 'orders',
+    origin: 'amqp',
+    partitions: 1,
+    cleanupPolicy: 'consumed',
+    retentionMs: 60_000,
+    retentionBytes: -1,
+    holdGroups: ['auditor'],
+  },
 }
 const binding: BindCall = {
   source: 'amq.topic',

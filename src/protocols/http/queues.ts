@@ -39,6 +39,15 @@ const queueJson = (vhost: string, queue: QueueView): Record<string, unknown> => 
   messages_delayed: queue.delayed,
   message_bytes: queue.bytes,
   consumers: queue.consumers,
+  topic: {
+    name: queue.topic.name,
+    origin: queue.topic.origin,
+    partitions: queue.topic.partitions,
+    cleanup_policy: queue.topic.cleanupPolicy,
+    retention_ms: queue.topic.retentionMs,
+    retention_bytes: queue.topic.retentionBytes,
+    hold_groups: queue.topic.holdGroups,
+  },
   state: 'running',
 })
 

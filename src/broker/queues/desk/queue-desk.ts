@@ -12,10 +12,12 @@ import type {
   CancelReason,
   DeclareQueueCall,
   QueueCount,
+  QueueTopicView,
   QueueView,
   RewindTo,
   RewoundPartition,
 } from '../../queue-door.ts'
+import type { TopicPolicy } from '../../settings/topic-policy.ts'
 import type { Partitions } from '../../streams/partitions.ts'
 import type { NewFurtherQueue } from '../../streams/topic-ledgers.ts'
 import type { NewQueue } from '../../streams/topics.ts'
@@ -60,6 +62,8 @@ export interface QueueDeskHost {
   policyOf(topic: Topic): QueuePolicy
   /** Whether the topic is an exchange of type x-log too: then it stays when its queue goes. */
   isLog(topic: Topic): boolean
+  /** A topic's settings, and what policies say of it beside. */
+  retentionOf(topic: Topic): TopicPolicy
   /** Resolves when all that queues decided by now is on disk. */
   ledgersSettled(): Promise<void> | undefined
   /** Names of the policies that apply. */
@@ -433,6 +437,21 @@ export class QueueDesk {
       delayed: queue?.delayed ?? 0,
       consumers: queue?.consumers ?? 0,
       bytes: this.#bytesOf(topic),
+      topic: this.#topicView(this.#host.catalog.sourceOf(topic)),
+    }
+  }
+
+  #topicView(topic: Topic): QueueTopicView {
+    const { isRetained, dropsConsumed, consumedMs, consumedBytes, retentionMs, retentionBytes, holdGroups } =
+      this.#host.retentionOf(topic)
+    return {
+      name: topic.name,
+      origin: topic.origin,
+      partitions: topic.partitions,
+      cleanupPolicy: [...(isRetained ? ['delete'] : []), ...(dropsConsumed ? ['consumed'] : [])].join(','),
+      retentionMs: isRetained ? retentionMs : consumedMs,
+      retentionBytes: isRetained ? retentionBytes : consumedBytes,
+      holdGroups,
     }
   }
 }

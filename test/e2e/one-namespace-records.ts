@@ -1,0 +1,96 @@
+// Rows of docs/one-namespace.md: records as messages and messages as records, and who reads them beside the queue.
+// Promises: each row stands alone, on names of its own. Every type of value is in both-ways.test.ts.
+// Does not know: in which broker it runs.
+
+import type { GetMessage } from 'amqplib'
+import { expect } from 'vitest'
+import type { Row, Sides } from './one-namespace.ts'
+
+async function getOne(sides: Sides, queue: string): Promise<GetMessage> {
+  const channel = await sides.channel()
+  const got = await channel.get(queue, { noAck: true })
+  await channel.close()
+  if (got === false) throw new Error(`${queue} was expected to hold a message`)
+  return got
+}
+
+export const recordRows: readonly Row[] = [
+  {
+    name: 'Key and routing key',
+    steps: async (sides) => {
+      await sides.declare('keyed')
+      await sides.produceOne('keyed', { key: 'customer 7', value: 'a' })
+      const got = await getOne(sides, 'keyed')
+      expect(got.fields.routingKey).toBe('customer 7')
+      expect(got.properties.headers).toMatchObject({ 'x-key': 'customer 7', 'x-partition': 0, 'x-stream-offset': 0 })
+      await sides.produceOne('keyed', { value: 'b' })
+      expect((await getOne(sides, 'keyed')).fields.routingKey).toBe('keyed')
+      const channel = await sides.channel()
+      channel.sendToQueue('keyed', Buffer.from('c'), { headers: { 'x-key': 'customer 8' } })
+      channel.sendToQueue('keyed', Buffer.from('d'))
+      await channel.waitForConfirms()
+      const [, , withKey, without] = await sides.read('keyed', 4)
+      expect([withKey.key?.toString(), without.key]).toEqual(['customer 8', null])
+    },
+  },
+  {
+    name: 'Headers and properties',
+    steps: async (sides) => {
+      await sides.declare('headed')
+      const channel = await sides.channel()
+      const properties = {
+        contentType: 'text/plain',
+        correlationId: 'c1',
+        headers: { tries: 3, kind: 'new', all: [1] },
+      }
+      channel.sendToQueue('headed', Buffer.from('a'), properties)
+      await channel.waitForConfirms()
+      const [record] = await sides.read('headed', 1)
+      expect(Object.keys(record.headers ?? {}).sort()).toEqual(['amqp', 'kind', 'tries'])
+      expect([String(record.headers?.kind), String(record.headers?.tries)]).toEqual(['new', '3'])
+      expect((await getOne(sides, 'headed')).properties).toMatchObject(properties)
+      await sides.produceOne('headed', { value: 'b', headers: { trace: 'x1', tag: ['p', 'q'] } })
+      expect((await getOne(sides, 'headed')).properties.headers).toMatchObject({ trace: 'x1', tag: ['p', 'q'] })
+    },
+  },
+  {
+    name: 'Time',
+    steps: async (sides) => {
+      await sides.declare('timed')
+      await sides.produceOne('timed', { value: 'a', timestamp: '1700000000123' })
+      expect((await getOne(sides, 'timed')).properties.timestamp).toBe(1_700_000_000)
+      const before = Date.now()
+      const channel = await sides.channel()
+      channel.sendToQueue('timed', Buffer.from('b'), { timestamp: 1_600_000_000 })
+      await channel.waitForConfirms()
+      const [, record] = await sides.read('timed', 2)
+      expect(Number(record.timestamp)).toBeGreaterThanOrEqual(before)
+      expect((await getOne(sides, 'timed')).properties.timestamp).toBe(1_600_000_000)
+    },
+  },
+  {
+    name: 'Reading without taking',
+    steps: async (sides) => {
+      await sides.createTopic('looked-at')
+      await sides.produce('looked-at', 'a', 'b', 'c')
+      const channel = await sides.channel()
+      await channel.prefetch(10)
+      const all = await sides.consume(channel, 'looked-at', { arguments: { 'x-stream-offset': 1 } })
+      expect(await all.until('two records', ({ length }) => length === 2)).toEqual(['b', 'c'])
+      expect(await sides.refusal((other) => other.checkQueue('looked-at'))).toBe('404')
+      expect(await sides.declare('looked-at')).toBe(3)
+    },
+  },
+  {
+    name: 'Further ledger',
+    steps: async (sides) => {
+      await sides.createTopic('ledgered')
+      await sides.produce('ledgered', 'a', 'b')
+      await sides.declare('ledgered')
+      await sides.declare('ledgered-too', { arguments: { 'x-log': 'ledgered' } })
+      expect(await sides.topics()).not.toContain('ledgered-too')
+      expect(await sides.workOff('ledgered')).toEqual(['a', 'b'])
+      expect(await sides.workOff('ledgered-too')).toEqual(['a', 'b'])
+    },
+  },
+]
