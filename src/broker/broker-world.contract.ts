@@ -67,6 +67,8 @@ export const testIdentity = { vhost: '/', principal: 'User:ANONYMOUS', clientId:
 
 export interface TestBatch {
   readonly values?: readonly string[]
+  /** Of each value; none by default. */
+  readonly keys?: readonly string[]
   readonly count?: number
   readonly timestampsMs?: readonly number[]
   readonly producerId?: number
@@ -80,7 +82,7 @@ export interface TestBatch {
 export function testBatch(clock: Pick<Clock, 'nowMs'>, batch: TestBatch = {}): Buffer {
   const values = batch.values ?? Array.from({ length: batch.count ?? 1 }, (_, index) => `value ${index}`)
   const records = values.map((value, index) => ({
-    key: null,
+    key: batch.keys === undefined ? null : Buffer.from(batch.keys[index]),
     value: Buffer.from(value),
     timestampMs: batch.timestampsMs?.[index] ?? clock.nowMs(),
   }))
