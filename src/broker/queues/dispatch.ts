@@ -31,6 +31,8 @@ export interface DeliveryRules {
 export type Pumped = 'more' | 'nobody' | 'empty' | 'waiting'
 
 const retryMs = 1000
+/** Messages that one who asks is not given, before others have their turn. */
+const droppedPerTurn = 512
 
 export class Dispatch {
   readonly #world: World
@@ -44,7 +46,7 @@ export class Dispatch {
   isWaiting = false
   /** The last read was not possible. */
   isFailing = false
-  /** How many the last pump gave out. */
+  /** How many the last pump gave out or found to be for nobody. */
   given = 0
   #isClosed = false
 
@@ -73,11 +75,14 @@ export class Dispatch {
     const ledger = this.#ledger
     const message = this.#message
     this.#rules.begin()
-    for (let count = 0; count < messagesMax; count++) {
+    while (this.given < messagesMax) {
       const consumer = consumers.next()
       if (consumer === undefined) return 'nobody'
-      const offset = this.#find()
-      if (offset === undefined) return this.isWaiting ? 'waiting' : 'empty'
+      const offset = this.#find(messagesMax)
+      if (offset === undefined) {
+        if (this.given >= messagesMax) break
+        return this.isWaiting ? 'waiting' : 'empty'
+      }
       this.#reading.fill(offset, message)
       message.offset = offset
       if (consumer.noAck) {
@@ -88,15 +93,15 @@ export class Dispatch {
       if (consumers.epoch !== undefined) message.properties = withEpoch(message.properties, consumers.epoch)
       consumers.given()
       consumer.deliver(message)
-      this.given = count + 1
+      this.given++
       this.#reading.passed(offset)
     }
     return 'more'
   }
 
-  /** The next offset to be given out, its message sought; undefined: none now. */
-  #find(): number | undefined {
-    for (;;) {
+  /** The next offset to be given out, its message sought; undefined: none now, or too many were for nobody. */
+  #find(messagesMax: number): number | undefined {
+    while (this.given < messagesMax) {
       const offset = this.#ledger.peek()
       if (offset === undefined) {
         this.#reading.release()
@@ -104,8 +109,10 @@ export class Dispatch {
       }
       const missing = this.#reading.seek(offset)
       if (missing === undefined) {
-        if (this.#rules.drops(offset, false)) continue
-        return offset
+        if (!this.#rules.drops(offset, false)) return offset
+        this.given++
+        this.#reading.passed(offset)
+        continue
       }
       if (typeof missing !== 'string') {
         this.#wait(missing)
@@ -113,6 +120,7 @@ export class Dispatch {
       }
       this.#closeMissing(offset, missing)
     }
+    return undefined
   }
 
   #wait(reading: Promise<void>): void {
@@ -150,8 +158,10 @@ export class Dispatch {
 
   /** The next message for one who asks; its slices are his. */
   async take(noAck: boolean): Promise<StoredMessage | undefined | Refusal> {
-    for (;;) {
+    for (let dropped = 1; ; dropped++) {
       if (this.#isClosed || this.#rules.isFull) return undefined
+      // Many may be for nobody.
+      if (dropped % droppedPerTurn === 0) await new Promise<void>((resolve) => this.#world.clock.endOfTurn(resolve))
       const offset = this.#ledger.peek()
       if (offset === undefined) return undefined
       const missing = this.#reading.seek(offset)
@@ -168,7 +178,10 @@ export class Dispatch {
         return refuse('storageFailed', `the queue's log could not be read: ${failure}`)
       }
       this.#rules.begin()
-      if (this.#rules.drops(offset, true)) continue
+      if (this.#rules.drops(offset, true)) {
+        this.#reading.passed(offset)
+        continue
+      }
       return this.#taken(offset, noAck)
     }
   }

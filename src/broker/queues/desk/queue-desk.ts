@@ -188,13 +188,16 @@ export class QueueDesk {
     const refused = mayMake() ?? judgeFurther(vhost, call, source)
     if (refused !== undefined || source === undefined) return refused ?? missingQueue(vhost, name)
     const starts = await findStarts(partitions, source, call.arguments, world.clock)
-    const topic = isRefusal(starts) ? starts : await topics.createFurther(plannedFurther(call, source), starts)
+    if (isRefusal(starts)) return starts
+    const topic = await topics.createFurther(plannedFurther(call, source), starts)
     if (isRefusal(topic)) return topic.refused === 'unknownTopic' ? missingQueue(vhost, name) : topic
     this.#lease(topic)
     if (call.exclusive) await this.#own(topic, owner)
     // What bounds it is at work from now on, though nobody asks for it.
     const opened = await this.#host.queues.wake(topic)
-    return opened ?? this.#count(topic)
+    if (opened !== undefined || this.#host.queues.seen(topic) !== undefined) return opened ?? this.#count(topic)
+    // Nobody uses it yet: there may be hundreds.
+    return { name: topic.name, messages: starts.reduce((sum, { behind }) => sum + behind, 0), consumers: 0 }
   }
 
   async #startOver(topic: Topic, call: DeclareQueueCall): Promise<Topic | Refusal> {

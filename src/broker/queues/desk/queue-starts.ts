@@ -18,9 +18,11 @@ export interface QueueStart {
   readonly start: number
 }
 
-/** The same, of one that was rewound. */
-export interface Rewinding extends QueueStart {
+/** The same, and what there is to say of it. */
+export interface QueuePlace extends QueueStart {
   readonly partition: number
+  /** How many offsets lie behind it, as of now. */
+  readonly behind: number
   /** There was more, or may have been, that the log does not hold any more. */
   readonly isCut: boolean
 }
@@ -30,7 +32,7 @@ export function findStarts(
   topic: Topic,
   args: FieldTable,
   clock: Clock,
-): Promise<readonly QueueStart[] | Refusal> {
+): Promise<readonly QueuePlace[] | Refusal> {
   return findPlaces(partitions, topic, ledgerStartOf(args), clock)
 }
 
@@ -39,14 +41,20 @@ export async function findPlaces(
   topic: Topic,
   wanted: LedgerStart,
   clock: Clock,
-): Promise<readonly Rewinding[] | Refusal> {
-  const starts: Rewinding[] = []
+): Promise<readonly QueuePlace[] | Refusal> {
+  const starts: QueuePlace[] = []
   for (let index = 0; index < topic.partitions; index++) {
     const log = await partitions.of(topic, index)?.open(topic.policy)
     if (log === undefined) continue
     if (isRefusal(log)) return log
     const start = await startIn(log, wanted, clock)
-    starts.push({ partition: index, log: log.id, start, isCut: isCut(log, wanted, start) })
+    starts.push({
+      partition: index,
+      log: log.id,
+      start,
+      behind: log.committed - start,
+      isCut: isCut(log, wanted, start),
+    })
   }
   return starts
 }
