@@ -7,10 +7,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sides } from './one-namespace.ts'
 import { queueRows } from './one-namespace-queues.ts'
 import { recordRows } from './one-namespace-records.ts'
+import { retryRows } from './one-namespace-retries.ts'
 import { retentionRows } from './one-namespace-retention.ts'
 import { topicRows } from './one-namespace-topics.ts'
 
-const rows = [...topicRows, ...queueRows, ...retentionRows, ...recordRows]
+const rows = [...topicRows, ...queueRows, ...retentionRows, ...retryRows, ...recordRows]
 
 let sides: Sides
 beforeAll(async () => {

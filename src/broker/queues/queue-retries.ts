@@ -1,11 +1,11 @@
-// Messages of one queue that came back and wait for their next try: acquired by nobody's consumer until they are due.
+// Messages of one lane that came back and wait for their next try: acquired by nobody's consumer until they are due.
 // Promises: never given back early, by the monotonic clock; in the order they are due; costs nothing while none waits.
 // What is known after a restart is how often each came back: those wait their delay anew.
 // Does not know: why they came back, ledgers, consumers.
 
 import type { Clock, Timer } from '../../base/world.ts'
 
-/** So many may wait; from there on the queue gives nothing out until some are due. About 64 bytes each. */
+/** So many may wait; from there on the lane gives nothing out until some are due. About 64 bytes each. */
 export const retriesMax = 100_000
 /** Messages given back in one turn. */
 const duePerTurn = 1024

@@ -42,6 +42,42 @@ export const queueSettingRows: readonly QueueSettingRow[] = [
     documentation: 'The routing key they go with.',
   },
   {
+    name: 'queue.dead.letter.topic',
+    type: 'string',
+    value: (policy) => policy.deadLetterTopic,
+    documentation: 'The topic where messages go that are rejected, expire or are pushed out.',
+  },
+  {
+    name: 'queue.delayed.retry.backoff',
+    type: 'string',
+    value: (policy) => policy.retry?.backoff,
+    documentation: 'How the delay before the next try grows: fixed, linear or exponential.',
+  },
+  {
+    name: 'queue.delayed.retry.jitter',
+    type: 'double',
+    value: (policy) => hasNumber(policy.retry?.jitter ?? 0),
+    documentation: 'The fraction by which a delay may be longer.',
+  },
+  {
+    name: 'queue.delayed.retry.max.ms',
+    type: 'long',
+    value: (policy) => policy.retry?.maxMs,
+    documentation: 'The longest delay before the next try, jitter apart.',
+  },
+  {
+    name: 'queue.delayed.retry.min.ms',
+    type: 'long',
+    value: (policy) => policy.retry?.minMs,
+    documentation: 'The shortest delay before the next try.',
+  },
+  {
+    name: 'queue.delayed.retry.type',
+    type: 'string',
+    value: (policy) => policy.retry?.of,
+    documentation: 'What comes back waits for its next try: all of it, failed deliveries, or the others.',
+  },
+  {
     name: 'queue.delivery.limit',
     type: 'int',
     value: (policy) => policy.deliveryLimit,
