@@ -6,6 +6,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Field, FieldEntry } from '../../base/fields.ts'
 import { KiB } from '../../base/limits.ts'
+import { omittedHeader } from '../../base/properties-fit.ts'
 import { writeProperties } from '../../base/properties.ts'
 import { putBytes, putRange } from '../../log/record-fields.ts'
 import { RecordCursor, type RecordHeader } from '../../log/records.ts'
@@ -19,7 +20,6 @@ export const shortStringBytesMax = 255
 const headersBytesMax = 96 * KiB
 /** Names of what was left out are told up to here. */
 const omittedNamesMax = 64
-const omittedHeader = 'x-headers-omitted'
 /** Of more headers it is not looked up one by one whether names repeat. */
 const fewHeadersMax = 16
 /** Up to here bytes are looked at one by one before anybody is asked whether they are UTF-8. */

@@ -4,6 +4,7 @@
 // Does not know: sockets, other channels, what the methods of topology, basic and modes do.
 
 import { MiB } from '../../base/limits.ts'
+import { propertiesWithin } from '../../base/properties-fit.ts'
 import type { CancelReason, Channel, ChannelSink, Delivery, Got, Publication } from '../../broker/queue-door.ts'
 import type { QueueCalls } from '../../broker/queue-door.ts'
 import { keyAck, keyNack, keyPublish, keyReject, methodKeyAt } from '../../wire/amqp/content.ts'
@@ -355,7 +356,10 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   deliver({ consumerTag, tag, redelivered, exchange, routingKey, properties, body }: Delivery): void {
     if (this.state !== 'open') return
-    this.host.writer.deliver(this.number, consumerTag, tag, redelivered, exchange, routingKey, properties, body)
+    const { writer } = this.host
+    // A client with small frames would end the connection for one that is larger, and be given the same again.
+    const fitting = propertiesWithin(properties, writer.propertyBytesMax)
+    writer.deliver(this.number, consumerTag, tag, redelivered, exchange, routingKey, fitting, body)
     this.host.wrote()
   }
 
@@ -395,7 +399,9 @@ export class AmqpChannel implements ChannelContext, ChannelSink, ConfirmSink {
 
   replyGot({ tag, redelivered, exchange, routingKey, messages, properties, body }: Got): void {
     if (this.state !== 'open') return
-    this.host.writer.getOk(this.number, tag, redelivered, exchange, routingKey, messages, properties, body)
+    const { writer } = this.host
+    const fitting = propertiesWithin(properties, writer.propertyBytesMax)
+    writer.getOk(this.number, tag, redelivered, exchange, routingKey, messages, fitting, body)
     this.host.wrote()
   }
 

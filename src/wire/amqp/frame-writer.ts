@@ -54,6 +54,11 @@ export class FrameWriter {
     this.payloadBytesMax = bytes - frameOverheadBytes
   }
 
+  /** The largest properties that a content header's frame holds. */
+  get propertyBytesMax(): number {
+    return this.payloadBytesMax - headerBytes
+  }
+
   /** Bytes written and not taken yet. */
   get pendingBytes(): number {
     return this.chunkBytes + this.at - this.from
