@@ -82,6 +82,25 @@ export const recordRows: readonly Row[] = [
     },
   },
   {
+    name: 'Exchange that remembers',
+    steps: async (sides) => {
+      await sides.createTopic('remembered')
+      await sides.produceOne('remembered', { key: 'eu.new', value: 'a' })
+      await sides.produceOne('remembered', { key: 'us.new', value: 'b' })
+      const channel = await sides.channel()
+      await channel.assertExchange('remembered', 'x-log')
+      await sides.declare('of-europe')
+      await channel.bindQueue('of-europe', 'remembered', 'eu.#', { 'x-stream-offset': 'first' })
+      channel.publish('remembered', 'eu.paid', Buffer.from('c'))
+      await channel.waitForConfirms()
+      expect((await sides.read('remembered', 3)).map(({ value }) => String(value))).toEqual(['a', 'b', 'c'])
+      const copied = await sides.consume(channel, 'of-europe')
+      expect(await copied.until('both copies', ({ length }) => length === 2)).toEqual(['a', 'c'])
+      await channel.deleteExchange('remembered')
+      expect(await sides.topics()).toContain('remembered')
+    },
+  },
+  {
     name: 'Further ledger',
     steps: async (sides) => {
       await sides.createTopic('ledgered')

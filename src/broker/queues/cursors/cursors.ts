@@ -99,14 +99,14 @@ export class Cursors {
       source,
       start,
       isVolatile: !binding.isDurable,
-      closed: () => this.#ledgerClosed(source.queue.topic),
+      closed: () => this.closed(source.queue.topic),
     })
     copying.cursors.push(cursor)
     cursor.wake()
   }
 
-  /** Every copy comes by: told now and then. */
-  #ledgerClosed(topic: Topic): void {
+  /** A ledger over the topic's logs closed more, or is gone. Every copy comes by: passed on now and then. */
+  closed(topic: Topic): void {
     if (this.#isClosed || !topic.policy.dropsConsumed) return
     this.#closed.set(topic.id, topic)
     this.#timer ??= this.#host.world.clock.after(closedToldMs, () => {

@@ -150,6 +150,9 @@ export class LogDesk implements LogExchanges {
     for (const binding of bindings) {
       for (const id of this.#leaving.get(nameOf(binding)) ?? []) this.#host.ledgers.forgotten(id)
       this.#leaving.delete(nameOf(binding))
+      // What it held may go.
+      const topic = binding.cursor === 0 ? undefined : this.#host.catalog.named(binding.vhost, binding.source)
+      if (topic !== undefined) this.#cursors.closed(topic)
     }
   }
 }

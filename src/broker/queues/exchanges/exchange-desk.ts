@@ -15,6 +15,7 @@ import { judgeLogExchange } from './log-exchange.ts'
 import { closesLogLoop } from './log-loops.ts'
 import type { LogExchanges } from '../parts.ts'
 import { judgePolicy, policiesMax } from './policies.ts'
+import { compilePattern } from './policies-pattern.ts'
 import { bindingRecord, exchangeRecord, policyGone, policyRecord } from './topology-records.ts'
 import { removalRecords, type Topology } from './topology.ts'
 import type { Removal, VhostTopology } from './topology-vhost.ts'
@@ -171,8 +172,9 @@ export class ExchangeDesk {
   // --- policies ---
 
   async setPolicy(vhost: string, policy: PolicyCall, isOperators: boolean): Promise<true | Refusal> {
-    const { policies } = this.#host.topology.of(vhost)
-    const fault = judgePolicy(policy, isOperators)
+    const place = this.#host.topology.of(vhost)
+    const { policies } = place
+    const fault = judgePolicy(policy, isOperators) ?? judgePolicyLoop(place, policy)
     if (fault !== undefined) return fault
     if (!policies.has(policy.name, isOperators) && policies.count(isOperators) >= policiesMax)
       return refuse('limitReached', `policy limit of ${policiesMax} in vhost '${vhost}' is reached`)
@@ -280,11 +282,29 @@ const loopRefusal = (what: string): Refusal =>
 
 /** By an alternate exchange, which may have been named before there was one. */
 function judgeAlternateLoop(place: VhostTopology, facts: ExchangeFacts): Refusal | undefined {
-  const alternate = fieldText(findField(facts.arguments, 'alternate-exchange'))
+  const said = fieldText(findField(facts.arguments, 'alternate-exchange'))
+  const setting = place.policies.applied('exchange', facts.name, undefined)?.definition['alternate-exchange']
+  const alternate = said ?? (typeof setting === 'string' ? setting : undefined)
   if (alternate === undefined || facts.type === logType) return undefined
   return closesLogLoop(place.routing, facts.name, { kind: 'exchange', name: alternate })
     ? loopRefusal(`declare ${textOf(facts.name, facts.vhost)} with the alternate '${alternate}'`)
     : undefined
+}
+
+/** By the alternate that a policy gives to exchanges there are; those to come are judged when they are declared. */
+function judgePolicyLoop({ routing, vhost }: VhostTopology, policy: PolicyCall): Refusal | undefined {
+  const alternate = policy.definition['alternate-exchange']
+  if (typeof alternate !== 'string' || routing.logCount === 0) return undefined
+  const pattern = compilePattern(policy.pattern)
+  if (typeof pattern === 'string') return undefined
+  for (const { facts, isLog } of routing.exchanges())
+    if (
+      !isLog &&
+      pattern.matches(facts.name) &&
+      closesLogLoop(routing, facts.name, { kind: 'exchange', name: alternate })
+    )
+      return loopRefusal(`set '${alternate}' as the alternate of ${textOf(facts.name, vhost)}`)
+  return undefined
 }
 
 function judgeNewExchange(place: VhostTopology, facts: ExchangeFacts): Refusal | undefined {

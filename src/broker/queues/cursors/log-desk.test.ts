@@ -1,0 +1,265 @@
+// Exchanges of type x-log through the broker's door: their topics, their bindings' beginnings and ends, and the log that
+// cursors hold.
+// Promises: a stub store and a clock that a test moves; what clients see is test/e2e/log-exchanges.test.ts.
+// Does not know: protocols.
+
+import { beforeEach, describe, expect, test } from 'vitest'
+import { fieldTable, int32Field, textField, type FieldTable } from '../../../base/fields.ts'
+import { noProperties } from '../../../base/properties.ts'
+import type { LogId } from '../../../log/store.ts'
+import { openBroker, type Broker } from '../../broker.ts'
+import { testBatch, testIdentity, testWorld, turns, type TestWorld } from '../../broker-world.contract.ts'
+import type { Session } from '../../door.ts'
+import { isRefusal } from '../../errors.ts'
+import type { DeclareQueueCall, QueueCalls } from '../../queue-door.ts'
+import { StubStore } from '../../stub-store.contract.ts'
+
+let world: TestWorld
+let store: StubStore
+let broker: Broker
+let session: Session
+let calls: QueueCalls
+
+async function start(): Promise<void> {
+  broker = await openBroker(world, store, {})
+  session = broker.session(testIdentity)
+  calls = session.queues
+}
+beforeEach(async () => {
+  world = testWorld()
+  store = new StubStore()
+  await start()
+})
+
+const log = (name: string, more: object = {}) => {
+  const plain = { durable: true, autoDelete: false, internal: false, arguments: [] as FieldTable }
+  return calls.declareExchange({ name, type: 'x-log', ...plain, ...more })
+}
+const queue = (name: string, more: Partial<DeclareQueueCall> = {}) =>
+  calls.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, arguments: [], ...more })
+const bindingOf = (source: string, destination: string, args: FieldTable = []) => ({
+  source,
+  destination,
+  destinationKind: 'queue' as const,
+  routingKey: '#',
+  arguments: args,
+})
+const bind = (source: string, destination: string, offset?: string) =>
+  calls.bind(bindingOf(source, destination, offset === undefined ? [] : startsAt(offset)))
+const startsAt = (offset: string): FieldTable => fieldTable({ 'x-stream-offset': textField(offset) })
+
+async function topic(name: string, partitions = 1): Promise<void> {
+  await session.createTopics([{ name, partitions, replicationFactor: 1, settings: new Map() }], false)
+}
+
+async function produce(name: string, ...values: string[]): Promise<void> {
+  await session.produce({ topic: { name }, partition: 0, batch: testBatch(world.clock, { values }), acks: -1 })
+  await turns(20)
+}
+
+async function publish(exchange: string, body: string): Promise<unknown> {
+  const channel = calls.openChannel({ hasRoom: true, deliver: () => undefined, cancelled: () => undefined })
+  const content = Buffer.from(body)
+  const published = channel.publish({
+    exchange,
+    routingKey: 'k',
+    properties: noProperties,
+    body: [content],
+    bodyBytes: content.length,
+  })
+  await turns(20)
+  return published
+}
+
+/** What the queue holds is taken. */
+async function taken(name: string): Promise<string[]> {
+  const channel = calls.openChannel({ hasRoom: true, deliver: () => undefined, cancelled: () => undefined })
+  const bodies: string[] = []
+  for (;;) {
+    const got = await channel.get(name, true)
+    if (got === undefined || isRefusal(got)) return bodies
+    bodies.push(got.body.toString())
+  }
+}
+
+const topicOf = (name: string) => session.listTopics().find((one) => one.name === name)
+const counter = (name: string): number => world.trace.counters().get(name) ?? 0
+
+describe('an exchange of type x-log', () => {
+  test('attaches to what is there, and makes what is not', async () => {
+    await topic('three', 3)
+    expect(await log('three')).toBe(true)
+    expect(await log('three')).toBe(true)
+    expect(topicOf('three')?.partitions).toBe(3)
+    expect(await log('made', { arguments: fieldTable({ 'x-partitions': int32Field(2) }) })).toBe(true)
+    expect(topicOf('made')?.partitions).toBe(2)
+    await topic('two', 2)
+    const four = { arguments: fieldTable({ 'x-partitions': int32Field(4) }) }
+    expect(await log('two', four)).toMatchObject({ refused: 'inequivalentDeclaration' })
+    await queue('fleeting', { durable: false })
+    expect(await log('fleeting')).toMatchObject({ refused: 'inequivalentDeclaration' })
+    await queue('further', { arguments: fieldTable({ 'x-log': textField('three') }) })
+    expect(await log('further')).toMatchObject({ refused: 'inequivalentDeclaration' })
+  })
+
+  test('stores what is published, also when nothing is bound or only other exchanges lead to it', async () => {
+    await log('e')
+    expect(await publish('e', 'a')).toMatchObject({ state: 'stored' })
+    const plain = { durable: true, autoDelete: false, internal: false, arguments: [] }
+    await calls.declareExchange({ name: 'in', type: 'fanout', ...plain })
+    await calls.bind({ ...bindingOf('in', 'e'), destinationKind: 'exchange' })
+    await queue('e')
+    await bind('in', 'e')
+    // Bound as an exchange and as a queue it is one topic.
+    expect(await publish('in', 'b')).toMatchObject({ state: 'stored' })
+    expect(await taken('e')).toEqual(['a', 'b'])
+  })
+
+  test('is internal if it is said to be: only exchanges and producers write it', async () => {
+    await log('e', { internal: true })
+    expect(await publish('e', 'a')).toMatchObject({ refused: 'internalExchange' })
+    await queue('q')
+    await bind('e', 'q')
+    await produce('e', 'b')
+    expect(await taken('q')).toEqual(['b'])
+  })
+
+  test('its policies and alternates close no loop', async () => {
+    await log('e')
+    const plain = { durable: true, autoDelete: false, internal: false }
+    await calls.declareExchange({ name: 'x', type: 'direct', ...plain, arguments: [] })
+    await calls.bind({ ...bindingOf('e', 'x'), destinationKind: 'exchange' })
+    const policy = { name: 'p', pattern: '^[xy]$', appliesTo: 'exchanges' as const, priority: 0 }
+    const alternate = (name: string) => ({ ...policy, definition: { 'alternate-exchange': name } })
+    expect(await calls.setPolicy(alternate('e'), false)).toMatchObject({ refused: 'inequivalentDeclaration' })
+    expect(await calls.setPolicy(alternate('y'), false)).toBe(true)
+    // A name that was an alternate before there was such an exchange.
+    await calls.deletePolicy('p', false)
+    expect(await calls.setPolicy({ ...alternate('y'), pattern: '^x$' }, false)).toBe(true)
+    const back = fieldTable({ 'alternate-exchange': textField('e') })
+    expect(await calls.declareExchange({ name: 'y', type: 'direct', ...plain, arguments: back })).toMatchObject({
+      refused: 'inequivalentDeclaration',
+    })
+  })
+})
+
+describe('a binding', () => {
+  test('begins where it is asked to, once', async () => {
+    await topic('t')
+    await produce('t', 'a', 'b')
+    await produce('t', 'c')
+    await log('t')
+    for (const name of ['first', 'last', 'next']) {
+      await queue(name)
+      await bind('t', name, name)
+    }
+    await queue('second')
+    await calls.bind(bindingOf('t', 'second', fieldTable({ 'x-stream-offset': int32Field(1) })))
+    await produce('t', 'd')
+    expect(await taken('first')).toEqual(['a', 'b', 'c', 'd'])
+    expect(await taken('last')).toEqual(['c', 'd'])
+    expect(await taken('next')).toEqual(['d'])
+    expect(await taken('second')).toEqual(['b', 'c', 'd'])
+    await bind('t', 'first', 'first')
+    await turns(20)
+    expect(await taken('first')).toEqual([])
+  })
+
+  test('made anew begins anew; its end leaves nothing behind', async () => {
+    await topic('t')
+    await log('t')
+    await queue('q')
+    for (let again = 0; again < 2; again++) {
+      await bind('t', 'q', 'first')
+      await produce('t', String(again))
+      await calls.unbind(bindingOf('t', 'q', startsAt('first')))
+    }
+    expect(await taken('q')).toEqual(['0', '0', '1'])
+    await produce('t', 'unseen')
+    expect(await taken('q')).toEqual([])
+  })
+
+  test('of a queue that is not durable lasts as long as the queue', async () => {
+    await topic('t')
+    await produce('t', 'a')
+    await log('t')
+    await queue('q', { exclusive: true, durable: false })
+    await bind('t', 'q', 'first')
+    await produce('t', 'b')
+    expect(await taken('q')).toEqual(['a', 'b'])
+    await broker.close()
+    await start()
+    expect(calls.listBindings()).toEqual([])
+  })
+
+  test('copies partitions that are added, from their beginning', async () => {
+    await topic('t', 1)
+    await log('t')
+    await queue('q')
+    await bind('t', 'q')
+    await session.createPartitions('t', 2, false)
+    const batch = testBatch(world.clock, { values: ['new'] })
+    await session.produce({ topic: { name: 't' }, partition: 1, batch, acks: -1 })
+    await turns(20)
+    expect(await taken('q')).toEqual(['new'])
+  })
+
+  test('waits while its queue is full, and counts what retention took meanwhile', async () => {
+    await topic('t')
+    await log('t')
+    await queue('q', {
+      arguments: fieldTable({ 'x-max-length': int32Field(2), 'x-overflow': textField('reject-publish') }),
+    })
+    await bind('t', 'q')
+    await produce('t', 'a', 'b', 'c', 'd')
+    expect(counter('cursors.waits')).toBeGreaterThan(0)
+    expect(await taken('q')).toEqual(['a', 'b'])
+    await session.deleteRecords('t', 0, 3)
+    for (let round = 0; round < 4; round++) {
+      world.clock.advance(2500)
+      await turns(20)
+    }
+    expect(await taken('q')).toEqual(['d'])
+    expect(counter('cursors.dropped.retention')).toBe(1)
+  })
+
+  test('holds the log of a queue that is worked off before it is copied', async () => {
+    await queue('worked')
+    await log('worked')
+    await queue('q', {
+      arguments: fieldTable({ 'x-max-length': int32Field(0), 'x-overflow': textField('reject-publish') }),
+    })
+    await bind('worked', 'q')
+    await publish('worked', 'a')
+    const stored = store.logs.get(`${topicOf('worked')?.id}-0` as LogId)
+    stored?.roll()
+    await publish('worked', 'b')
+    expect(await taken('worked')).toEqual(['a', 'b'])
+    const trimmed = async (): Promise<number> => {
+      for (let round = 0; round < 4; round++) {
+        world.clock.advance(2500)
+        await turns(20)
+      }
+      return stored?.start ?? -1
+    }
+    expect(await trimmed()).toBe(0)
+    await calls.unbind(bindingOf('worked', 'q'))
+    expect(await trimmed()).toBe(1)
+  })
+
+  test('goes with its queue and with its topic', async () => {
+    await topic('t')
+    await log('t')
+    await queue('q')
+    await bind('t', 'q')
+    await calls.deleteQueue('q', { ifUnused: false, ifEmpty: false })
+    expect(calls.listBindings()).toEqual([])
+    await queue('q')
+    await bind('t', 'q')
+    await session.deleteTopics([{ name: 't' }])
+    expect(calls.listBindings()).toEqual([])
+    expect(calls.checkExchange('t')).toMatchObject({ refused: 'exchangeMissing' })
+    await produce('q', 'own')
+    expect(await taken('q')).toEqual(['own'])
+  })
+})
