@@ -3,6 +3,7 @@
 // Does not know: in which broker it runs.
 
 import { expect } from 'vitest'
+import { KafkajsClients } from './kafkajs-clients.ts'
 import { eventually, type Row } from './one-namespace.ts'
 
 export const topicRows: readonly Row[] = [
@@ -29,6 +30,48 @@ export const topicRows: readonly Row[] = [
       // Nothing of that is gone for Kafka.
       const records = await sides.read('made', 4)
       expect(records.map(({ offset, value }) => `${offset} ${String(value)}`)).toEqual(['0 a', '1 b', '2 c', '3 d'])
+    },
+  },
+  {
+    name: 'Several partitions',
+    steps: async (sides) => {
+      const produceEach = async (topic: string, partitions: readonly number[]): Promise<void> => {
+        // kafkajs drops what is for partitions it does not know yet: a client of its own each time.
+        const clients = new KafkajsClients(sides.place.address)
+        const producer = await clients.producer()
+        const messages = partitions.map((partition) => ({ partition, value: `${topic} ${partition}` }))
+        await producer.send({ topic, messages })
+        await clients.close()
+      }
+      await sides.createTopic('parts', {}, 3)
+      await produceEach('parts', [0, 1, 2])
+      const wrong = { arguments: { 'x-partitions': 2 } }
+      expect(await sides.refusal((channel) => channel.assertQueue('parts', wrong))).toBe('406')
+      expect(await sides.declare('parts')).toBe(3)
+      await sides.declare('parts-audit', { arguments: { 'x-log': 'parts' } })
+      expect((await sides.workOff('parts')).toSorted()).toEqual(['parts 0', 'parts 1', 'parts 2'])
+      // More of them, while the queues are there.
+      const admin = await sides.admin()
+      await admin.createPartitions({ topicPartitions: [{ topic: 'parts', count: 5 }] })
+      await produceEach('parts', [3, 4])
+      expect((await sides.workOff('parts')).toSorted()).toEqual(['parts 3', 'parts 4'])
+      await sides.restart()
+      await produceEach('parts', [4])
+      expect(await sides.workOff('parts')).toEqual(['parts 4'])
+      expect((await sides.workOff('parts-audit')).length).toBe(6)
+      // Made from the other side.
+      const options = { arguments: { 'x-partitions': 2 } }
+      await sides.declare('parts-amqp', options)
+      await sides.publish('parts-amqp', 'a')
+      await sides.publish('parts-amqp', 'b')
+      expect([await sides.bounds('parts-amqp', 0), await sides.bounds('parts-amqp', 1)]).toEqual([
+        { low: 0, high: 1 },
+        { low: 0, high: 1 },
+      ])
+      const grown = await sides.admin()
+      await grown.createPartitions({ topicPartitions: [{ topic: 'parts-amqp', count: 3 }] })
+      await produceEach('parts-amqp', [2])
+      expect(await sides.declare('parts-amqp', options)).toBe(3)
     },
   },
   {

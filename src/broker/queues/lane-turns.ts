@@ -23,7 +23,7 @@ export class LaneTurns {
   remove(lane: Lane): void {
     if (!lane.isWaitingForTurn) return
     lane.isWaitingForTurn = false
-    this.#lanes = this.#lanes.filter((one) => one !== lane)
+    this.#lanes.splice(this.#lanes.indexOf(lane), 1)
   }
 
   /** Gives out at most so many. True: more could be given out now. */

@@ -3,6 +3,7 @@
 // to anybody, while what was published to it before is still stored.
 // Does not know: other lanes, who is next among consumers, which lane a message goes to.
 
+import type { Timer } from '../../base/world.ts'
 import type { AppendEntry } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { Refusal } from '../errors.ts'
@@ -56,6 +57,9 @@ export class Lane implements MovableLane {
   isToBeLookedAt = false
   /** The last try to open it was refused. */
   #isFailing = false
+  #isTrying = false
+  #retry: Timer | undefined
+  #isClosed = false
   readonly #host: LaneHost
   #opened: Opened | undefined
 
@@ -106,10 +110,13 @@ export class Lane implements MovableLane {
 
   /** For what consumers wait for: tried again until it is open. */
   openForGood(): void {
-    if (this.isOpen || this.isVoid) return
+    if (this.isOpen || this.isVoid || this.#isTrying) return
+    this.#isTrying = true
     void this.ready().then((refused) => {
-      if (refused === undefined || this.isVoid) return
-      this.#host.tools.world.clock.after(retryMs, () => {
+      this.#isTrying = false
+      if (refused === undefined || this.isVoid || this.#isClosed) return
+      this.#retry?.cancel()
+      this.#retry = this.#host.tools.world.clock.after(retryMs, () => {
         if (this.queue.consumers > 0) this.openForGood()
       })
     })
@@ -247,6 +254,8 @@ export class Lane implements MovableLane {
   }
 
   close(): void {
+    this.#isClosed = true
+    this.#retry?.cancel()
     this.#opened?.dispatch.close()
     this.#opened?.rules.close()
   }

@@ -190,8 +190,11 @@ export class QueueLog implements TrimmedLog {
     const { id } = this.partition
     const { number, isVolatile } = this.#ledgerFacts
     const levels = this.#levelCount
-    const ledger =
-      levels === 0 ? undefined : this.#tools.ledgers.open({ log: id, number }, firstOffset, levels, isVolatile)
+    // What was left before it was open only stores what it holds.
+    const hasLedger = levels > 0 && !this.#isLeft
+    const ledger = hasLedger
+      ? this.#tools.ledgers.open({ log: id, number }, firstOffset, levels, isVolatile)
+      : undefined
     this.#opened = { log, ledger }
     if (ledger !== undefined) {
       ledger.onReplayed = () => this.#host.changed(true)
@@ -199,7 +202,7 @@ export class QueueLog implements TrimmedLog {
     }
     // What was kept when it was worked off may go by now.
     if (keepsConsumed(this.#topic().policy)) this.#closed()
-    this.#stopWatching = log.watch(() => this.#extend())
+    if (!this.#isLeft) this.#stopWatching = log.watch(() => this.#extend())
     this.#extend()
   }
 
@@ -310,7 +313,7 @@ export class QueueLog implements TrimmedLog {
       if (level > 0 || earliestExpiryMs !== undefined) isNoted = true
       // Of the lowest level too: what was noted at these offsets of a refused append holds no more.
       else if (this.#levelCount <= 1) continue
-      this.ledger.note({ base: entry.expectedEnd, count: sealed.count, level, earliestExpiryMs })
+      this.#opened?.ledger?.note({ base: entry.expectedEnd, count: sealed.count, level, earliestExpiryMs })
     }
     return { entries, isNoted }
   }
