@@ -100,16 +100,4 @@ export const recordRows: readonly Row[] = [
       expect(await sides.topics()).toContain('remembered')
     },
   },
-  {
-    name: 'Further ledger',
-    steps: async (sides) => {
-      await sides.createTopic('ledgered')
-      await sides.produce('ledgered', 'a', 'b')
-      await sides.declare('ledgered')
-      await sides.declare('ledgered-too', { arguments: { 'x-log': 'ledgered' } })
-      expect(await sides.topics()).not.toContain('ledgered-too')
-      expect(await sides.workOff('ledgered')).toEqual(['a', 'b'])
-      expect(await sides.workOff('ledgered-too')).toEqual(['a', 'b'])
-    },
-  },
 ]

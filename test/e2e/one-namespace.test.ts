@@ -5,13 +5,14 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Sides } from './one-namespace.ts'
+import { ledgerRows } from './one-namespace-ledgers.ts'
 import { queueRows } from './one-namespace-queues.ts'
 import { recordRows } from './one-namespace-records.ts'
 import { retryRows } from './one-namespace-retries.ts'
 import { retentionRows } from './one-namespace-retention.ts'
 import { topicRows } from './one-namespace-topics.ts'
 
-const rows = [...topicRows, ...queueRows, ...retentionRows, ...retryRows, ...recordRows]
+const rows = [...topicRows, ...queueRows, ...retentionRows, ...retryRows, ...recordRows, ...ledgerRows]
 
 let sides: Sides
 beforeAll(async () => {

@@ -14,6 +14,8 @@ export interface Place {
   readonly address: string
   /** What RabbitMQ's clients take. */
   readonly url: string
+  /** Where its data is; undefined: in memory. */
+  readonly folder: string | undefined
   /** Ends the broker and starts another on the same data; only where there is data. */
   restart(): Promise<void>
   close(): Promise<void>
@@ -28,6 +30,7 @@ export async function openPlace(
     startServer({ store: folder === undefined ? kind : `file:${folder}`, kafka, amqp, settings })
   let broker = await start('127.0.0.1:0', '127.0.0.1:0')
   return {
+    folder,
     get address() {
       return broker.kafka.address
     },
