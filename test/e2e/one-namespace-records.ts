@@ -4,7 +4,7 @@
 
 import type { GetMessage } from 'amqplib'
 import { expect } from 'vitest'
-import type { Row, Sides } from './one-namespace.ts'
+import { eventually, type Row, type Sides } from './one-namespace.ts'
 
 async function getOne(sides: Sides, queue: string): Promise<GetMessage> {
   const channel = await sides.channel()
@@ -22,7 +22,7 @@ export const recordRows: readonly Row[] = [
       await sides.produceOne('keyed', { key: 'customer 7', value: 'a' })
       const got = await getOne(sides, 'keyed')
       expect(got.fields.routingKey).toBe('customer 7')
-      expect(got.properties.headers).toMatchObject({ 'x-key': 'customer 7', 'x-partition': 0, 'x-stream-offset': 0 })
+      expect(got.properties.headers).toMatchObject({ 'x-key': 'customer 7' })
       await sides.produceOne('keyed', { value: 'b' })
       expect((await getOne(sides, 'keyed')).fields.routingKey).toBe('keyed')
       const channel = await sides.channel()
@@ -66,6 +66,84 @@ export const recordRows: readonly Row[] = [
       const [, record] = await sides.read('timed', 2)
       expect(Number(record.timestamp)).toBeGreaterThanOrEqual(before)
       expect((await getOne(sides, 'timed')).properties.timestamp).toBe(1_600_000_000)
+    },
+  },
+  {
+    name: 'Place',
+    steps: async (sides) => {
+      await sides.createTopic('placed-by-kafka')
+      await sides.declare('placed-by-kafka')
+      await sides.declare('placed-wide', { arguments: { 'x-partitions': 2 } })
+      await sides.declare('placed-plain')
+      const places: unknown[] = []
+      for (const queue of ['placed-by-kafka', 'placed-wide', 'placed-plain']) {
+        await sides.publish(queue, 'by AMQP')
+        places.push((await getOne(sides, queue)).properties.headers)
+      }
+      const place = { 'x-partition': expect.any(Number), 'x-stream-offset': 0 }
+      expect(places).toEqual([place, place, {}])
+      await sides.produce('placed-plain', 'by Kafka')
+      const place1 = { 'x-partition': 0, 'x-stream-offset': 1 }
+      expect((await getOne(sides, 'placed-plain')).properties.headers).toEqual(place1)
+    },
+  },
+  {
+    name: 'No value',
+    steps: async (sides) => {
+      await sides.declare('entombed')
+      const channel = await sides.channel()
+      const headers = { 'x-key': 'k', 'x-tombstone': true }
+      channel.sendToQueue('entombed', Buffer.alloc(0), { headers })
+      channel.sendToQueue('entombed', Buffer.alloc(0), {})
+      await channel.waitForConfirms()
+      await sides.produceOne('entombed', { key: 'k', value: null })
+      const records = await sides.read('entombed', 3)
+      expect(records.map(({ value }) => value?.length)).toEqual([undefined, 0, undefined])
+      const got = [await getOne(sides, 'entombed'), await getOne(sides, 'entombed'), await getOne(sides, 'entombed')]
+      expect(got.map(({ content }) => content.length)).toEqual([0, 0, 0])
+      expect(got.map(({ properties }) => properties.headers?.['x-tombstone'] as unknown)).toEqual([
+        true,
+        undefined,
+        true,
+      ])
+      const refused = await sides.refusal(async (other) => {
+        other.sendToQueue('entombed', Buffer.from('body'), { headers })
+        await other.checkQueue('entombed')
+      })
+      expect(refused).toBe('406')
+    },
+  },
+  {
+    name: 'Compression',
+    steps: async (sides) => {
+      const body = 'thread '.repeat(200)
+      await sides.createTopic('packed', { 'compression.type': 'zstd' })
+      await sides.declare('packed')
+      await sides.publish('packed', body)
+      await sides.produce('packed', body)
+      expect((await sides.read('packed', 2)).map(({ value }) => value?.toString())).toEqual([body, body])
+      expect(await sides.workOff('packed')).toEqual([body, body])
+    },
+  },
+  {
+    name: 'A batch that lies',
+    steps: async (sides) => {
+      await sides.declare('doubtful-dead')
+      const toDead = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'doubtful-dead' }
+      await sides.declare('doubtful', { arguments: toDead })
+      await sides.produce('doubtful', 'before')
+      const noGzip = Buffer.from('no gzip at all')
+      await sides.produceAsGzip('doubtful', noGzip)
+      await sides.produce('doubtful', 'after')
+      expect(await sides.workOff('doubtful')).toEqual(['before', 'after'])
+      await eventually('the dead letter', async () => (await sides.declare('doubtful-dead')) === 1)
+      const letter = await getOne(sides, 'doubtful-dead')
+      expect(letter.content.subarray(61)).toEqual(noGzip)
+      expect(letter.properties.headers).toMatchObject({
+        'x-first-death-reason': 'malformed',
+        'x-first-death-queue': 'doubtful',
+        'x-stream-offset': 1,
+      })
     },
   },
   {

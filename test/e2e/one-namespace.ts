@@ -3,7 +3,7 @@
 // Does not know: which rows there are.
 
 import amqp, { type Channel, type ChannelModel, type ConfirmChannel, type Options } from 'amqplib'
-import type { Admin, Message, Producer } from 'kafkajs'
+import kafkajs, { CompressionTypes, type Admin, type Message, type Producer } from 'kafkajs'
 import { KafkajsClients, type Received } from './kafkajs-clients.ts'
 import { Arrivals, openPlace, within, type Place } from './place.ts'
 
@@ -83,6 +83,19 @@ export class Sides {
   async produceOne(topic: string, message: Message): Promise<void> {
     this.#producer ??= await this.#clients.producer()
     await this.#producer.send({ topic, messages: [message] })
+  }
+
+  /** A record in a batch that says it is gzip, and holds these bytes. */
+  async produceAsGzip(topic: string, section: Buffer): Promise<void> {
+    const codecs = kafkajs.CompressionCodecs as Record<number, unknown>
+    const gzip = codecs[CompressionTypes.GZIP]
+    codecs[CompressionTypes.GZIP] = () => ({ compress: () => Promise.resolve(section) })
+    try {
+      this.#producer ??= await this.#clients.producer()
+      await this.#producer.send({ topic, messages: [{ value: 'lost' }], compression: CompressionTypes.GZIP })
+    } finally {
+      codecs[CompressionTypes.GZIP] = gzip
+    }
   }
 
   /** A group of its own reads `count` records from the first there is. */
