@@ -77,6 +77,11 @@ export class Cursor {
     return this.#facts.source.queue.topic
   }
 
+  /** All below is done. */
+  get floor(): number {
+    return this.#opened?.ledger.floor ?? this.#facts.start
+  }
+
   /** There may be something to copy, or room for it. */
   wake(): void {
     if (this.#isStopped) return

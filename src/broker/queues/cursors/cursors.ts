@@ -81,7 +81,6 @@ export class Cursors {
     for (const [name, { cursors }] of this.#copying) {
       if (there.has(name)) continue
       this.#copying.delete(name)
-      this.#starts.delete(name)
       for (const cursor of cursors) cursor.stop()
     }
   }
@@ -123,7 +122,17 @@ export class Cursors {
     this.#copying.delete(name)
     for (const cursor of copying?.cursors ?? []) cursor.stop()
     // If it comes back after all.
+    if (copying !== undefined && this.#starts.has(name))
+      this.#starts.set(
+        name,
+        copying.cursors.map(({ floor }) => floor),
+      )
     this.changed()
+  }
+
+  /** It does not come back. */
+  ended(topic: Topic, number: number): void {
+    this.#starts.delete(nameOf(topic, number))
   }
 
   /** What is being copied is copied; nothing else is. */

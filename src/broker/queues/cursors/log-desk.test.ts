@@ -192,6 +192,26 @@ describe('a binding', () => {
     expect(calls.listBindings()).toEqual([])
   })
 
+  test('goes on where it was when its end is refused', async () => {
+    await topic('t')
+    await log('t')
+    await queue('kept')
+    await queue('own', { exclusive: true, durable: false })
+    for (const name of ['kept', 'own']) await bind('t', name, 'first')
+    await produce('t', 'a')
+    store.manual = true
+    const deleted = calls.deleteExchange('t', false)
+    await turns(5)
+    store.fail('full')
+    store.manual = false
+    expect(await deleted).toMatchObject({ refused: 'storageFull' })
+    await turns(20)
+    await produce('t', 'b')
+    for (const name of ['kept', 'own']) expect(await taken(name)).toEqual(['a', 'b'])
+    expect(await calls.deleteExchange('t', false)).toBe(true)
+    expect(calls.listBindings()).toEqual([])
+  })
+
   test('copies partitions that are added, from their beginning', async () => {
     await topic('t', 1)
     await log('t')

@@ -40,7 +40,7 @@ export class LogDesk implements LogExchanges {
   /** The greatest number given to a binding; undefined: nobody looked yet. */
   #last: number | undefined
   /** Ledgers of bindings whose end is decided, by binding. */
-  readonly #leaving = new Map<string, readonly LedgerId[]>()
+  readonly #leaving = new Map<string, { readonly topic: Topic; readonly ids: readonly LedgerId[] }>()
 
   constructor(host: LogDeskHost, cursors: Cursors) {
     this.#host = host
@@ -140,18 +140,22 @@ export class LogDesk implements LogExchanges {
       if (topic === undefined) continue
       this.#cursors.stop(topic, binding.cursor)
       const ids = ledgersOf(topic, binding.cursor)
-      this.#leaving.set(nameOf(binding), ids)
+      this.#leaving.set(nameOf(binding), { topic, ids })
       for (const id of ids) records.push(...ledgers.recordsForForgotten(id))
     }
     return records.length === 0 ? undefined : { machine: ledgers, records }
   }
 
   forgotten(bindings: Iterable<CopyingBinding>): void {
+    const { ledgers, catalog } = this.#host
     for (const binding of bindings) {
-      for (const id of this.#leaving.get(nameOf(binding)) ?? []) this.#host.ledgers.forgotten(id)
+      const left = this.#leaving.get(nameOf(binding))
+      if (left === undefined) continue
       this.#leaving.delete(nameOf(binding))
+      for (const id of left.ids) ledgers.forgotten(id)
+      this.#cursors.ended(left.topic, binding.cursor)
       // What it held may go.
-      const topic = binding.cursor === 0 ? undefined : this.#host.catalog.named(binding.vhost, binding.source)
+      const topic = catalog.byId(left.topic.id)
       if (topic !== undefined) this.#cursors.closed(topic)
     }
   }
