@@ -43,11 +43,15 @@ function reasonOf(body: unknown): string {
 
 /** The `key=value` pairs of a repeatable option: numbers and true/false as such, everything else as text. */
 export function argumentsOf(option: string, texts?: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(pairs(option, texts).map(([key, value]) => [key, valueOf(value)]))
+  return Object.fromEntries(pairs(option, texts).map(([key, value]) => [key, valueOf(key, value)]))
 }
 
-function valueOf(text: string): unknown {
+/** The one setting that is a fraction; elsewhere `1.10` may be a version. */
+const fraction = /^(x-)?delayed-retry-jitter$/
+
+function valueOf(key: string, text: string): unknown {
   if (/^-?\d{1,15}$/.test(text)) return Number(text)
+  if (fraction.test(key) && /^\d?\.\d{1,9}$/.test(text)) return Number(text)
   if (text === 'true' || text === 'false') return text === 'true'
   return text
 }

@@ -278,6 +278,9 @@ test('policies: set, followed, changed, deleted; those of the operators by thems
     'POLICY  PATTERN   FOR     PRIORITY  SETTINGS\nshort   ^short\\.  queues         2  max-length=5 overflow=reject-publish\n',
   )
   expect(await json('policies set limit .* --set max-length=2 --operator')).toEqual({ name: 'limit', set: true })
+  const retries = '--set delayed-retry-type=failed --set delayed-retry-min=100 --set delayed-retry-jitter=0.25'
+  expect(await json(`policies set retries ^none$ ${retries}`)).toEqual({ name: 'retries', set: true })
+  expect(await out('policies delete retries')).toContain('retries')
   expect(await json('policies list --operator')).toEqual([
     { vhost: '/', name: 'limit', pattern: '.*', 'apply-to': 'all', priority: 0, definition: { 'max-length': 2 } },
   ])
