@@ -122,6 +122,26 @@ test('a dead letter topic: counted, filtered, copied back to where each was', as
   expect((await take('orders', 2)).map(({ content }) => content.toString())).toEqual(['v3', 'v4'])
 })
 
+test('records of any topic, all its partitions, to a queue: those from an offset on', async () => {
+  const admin = await clients.admin()
+  await admin.createTopics({ topics: [{ topic: 'wide', numPartitions: 3 }] })
+  const producer = await clients.producer()
+  for (const partition of [0, 1, 2]) {
+    const messages = ['a', 'b', 'c'].map((value) => ({ value: `${value}${partition}`, partition }))
+    await producer.send({ topic: 'wide', messages })
+  }
+  await channel.assertQueue('gathered', { durable: true })
+  // Nobody says where they came from.
+  expect(await redrive('wide')).toMatchObject({ looked: 9, moved: 0, stranded: 9 })
+  expect(await redrive('wide', '--to', 'gathered', '--from', '1')).toMatchObject({
+    looked: 6,
+    moved: 6,
+    last_offsets: [0, 1, 2].map((partition) => ({ partition, offset: 2 })),
+  })
+  const bodies = (await take('gathered', 6)).map(({ content }) => content.toString())
+  expect(bodies).toEqual(['b0', 'c0', 'b1', 'c1', 'b2', 'c2'])
+})
+
 test('a dead letter queue: moved, not faster than asked for, others left', async () => {
   await channel.assertQueue('dead', { durable: true })
   await channel.assertQueue('work', {
