@@ -21,6 +21,7 @@ import type { QueueFacts, QueuePolicy } from './queues/facts.ts'
 import { Ledgers } from './queues/ledgers/ledgers.ts'
 import { queueTypeOf } from './queues/desk/queue-arguments.ts'
 import { compileQueue } from './queues/desk/queue-arguments-policy.ts'
+import { queueMessageBytesMax } from './queues/desk/queue-plans.ts'
 import { QueueDesk } from './queues/desk/queue-desk.ts'
 import { declaredSettings } from './queues/desk/queue-plans.ts'
 import type { QueueStart } from './queues/desk/queue-starts.ts'
@@ -36,6 +37,8 @@ import type { RoomLeft } from './streams/room-left.ts'
 import type { NameTurns } from './streams/name-turns.ts'
 import { TopicLedgers, type NewFurtherQueue } from './streams/topic-ledgers.ts'
 import type { Topics } from './streams/topics.ts'
+
+const deadTopicSettings: ReadonlyMap<string, string> = new Map([['max.message.bytes', String(queueMessageBytesMax)]])
 
 /** What of queues is kept in the machine log: there before it is replayed. */
 export interface QueueMachines {
@@ -212,11 +215,14 @@ export class QueueHouse {
     })
   }
 
-  /** As a produce of a Kafka client makes it. */
+  /** As a produce of a Kafka client makes it, but that it takes whatever may be in a queue. */
   async #makeTopic(vhost: string, name: string): Promise<true | Refusal> {
     if (!this.#host.createsTopics())
       return refuse('unknownTopic', `There is no topic ${name}, and auto.create.topics.enable is off.`)
-    const made = await this.#host.topics.findOrCreate(vhost, name)
+    const wanted = { name, partitions: undefined, replicationFactor: undefined, settings: deadTopicSettings }
+    const [created] = await this.#host.topics.create(vhost, [wanted], false)
+    const isThere = isRefusal(created) && created.refused === 'topicExists'
+    const made = isThere ? (this.#host.catalog.find(vhost, { name }) ?? created) : created
     if (isRefusal(made)) return made
     return made.over === undefined ? true : refuse('unknownTopic', `${name} is a ledger over another topic's log.`)
   }

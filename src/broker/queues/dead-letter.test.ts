@@ -316,6 +316,22 @@ describe('to a topic', () => {
     expect(topic.bodies).toEqual(['m0'])
   })
 
+  test('those it does not take wait, and the others pass them by', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    const topic = stage.queue('dead.topic')
+    topic.bodyBytesMax = 10
+    deadLetters.deadLetter(queue, dying(stage, queue, 1, 'far too large for it'), 'rejected')
+    deadLetters.deadLetter(queue, dying(stage, queue, 600, 'm'), 'rejected')
+    await turns(20)
+    expect([topic.messages, queue.acquired.size]).toEqual([600, 1])
+    expect(topic.bodies.slice(0, 3)).toEqual(['m0', 'm1', 'm2'])
+    expect(counted(stage, 'deadletters.waiting.notTaken')).toBeGreaterThan(0)
+    topic.bodyBytesMax = Infinity
+    stage.world.clock.advance(5000)
+    await turns()
+    expect([topic.messages, queue.acquired.size]).toEqual([601, 0])
+  })
+
   test('a refused publish goes there too, once it is there', async () => {
     const { stage, source: queue, deadLetters } = staged({ ...toTopic, overflow: 'reject-publish-dlx' })
     const body = Buffer.from('late')

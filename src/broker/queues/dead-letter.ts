@@ -52,6 +52,8 @@ const closedReasons: Readonly<Record<DeathReason, ClosedReason>> = {
 
 /** A dead letter and where it goes. */
 interface Letter {
+  /** -1: a publish that its queue refused. */
+  readonly offset: number
   readonly message: NewMessage
   readonly targets: readonly QueuePart[]
 }
@@ -130,10 +132,13 @@ export class DeadLetters implements DeadLettering {
       const taken = offsets.slice(at, at + movedMax).sort((a, b) => a - b)
       waiting[0].at += taken.length
       if (waiting[0].at === offsets.length) waiting.shift()
-      const left = await this.#move(lane, taken, reason)
-      line.moved += taken.length - left.length
+      const kept: number[] = []
+      const left = await this.#move(lane, taken, reason, kept)
+      line.moved += taken.length - left.length - kept.length
       if (left.length > 0) waiting.unshift({ reason, offsets: [...left], at: 0 })
-      line.isStuck = left.length === taken.length
+      // Others pass by what its topic does not take.
+      if (kept.length > 0) waiting.push({ reason, offsets: kept, at: 0 })
+      line.isStuck = left.length + kept.length === taken.length
       tell(line)
       if (!line.isStuck) retryMs = retryMsMin
       else {
@@ -160,9 +165,17 @@ export class DeadLetters implements DeadLettering {
     return Promise.all(waits)
   }
 
-  /** Answers the offsets that are still to be moved: all of them when it could not be done now. */
-  async #move(lane: LanePart, offsets: readonly number[], reason: DeathReason): Promise<readonly number[]> {
-    const { world, ledgers } = this.#host
+  /**
+   * Answers the offsets that are still to be moved: all of them when it could not be done now; but for those that are
+   * `kept`: their topic does not take them.
+   */
+  async #move(
+    lane: LanePart,
+    offsets: readonly number[],
+    reason: DeathReason,
+    kept: number[],
+  ): Promise<readonly number[]> {
+    const { world } = this.#host
     const { queue } = lane
     if (isDeadLettered(queue.policy) && this.#host.produceRefusal() !== undefined) return offsets
     try {
@@ -174,17 +187,16 @@ export class DeadLetters implements DeadLettering {
       for (let target = firstClosed(letters); target !== undefined; target = firstClosed(letters))
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
-      if (lane.isVoid || this.#isClosed || !hasRoom(topic, letters)) return offsets
-      const moved = next === undefined ? offsets : offsets.filter((offset) => offset < next)
-      const [byTarget, refused] = this.#sort(letters)
-      const entries: AppendEntry[] = []
-      for (const [target, messages] of byTarget) entries.push(...target.entriesFor(messages))
-      const outcome = ledgers.appendClosing(entries, lane.closings(moved, closedReasons[reason]))
-      for (const target of byTarget.keys()) target.appended(outcome)
-      await outcome
-      world.trace.count(`deadletters.${reason}`, letters.length)
-      for (const [target, message] of refused) this.deadLetterRefused(target, message)
-      return offsets.slice(moved.length)
+      if (lane.isVoid || this.#isClosed || topic?.isDeleted === true) return offsets
+      const going = letters.filter(({ message }) => isTaken(topic, message))
+      const notTaken = new Set(going.length === letters.length ? [] : letters.map(({ offset }) => offset))
+      for (const { offset } of going) notTaken.delete(offset)
+      const moved = offsets.filter((offset) => !(offset >= (next ?? Infinity)) && !notTaken.has(offset))
+      const left = next === undefined ? [] : offsets.filter((offset) => offset >= next)
+      if (notTaken.size > 0) world.trace.count('deadletters.waiting.notTaken', notTaken.size)
+      if (moved.length > 0) await this.#append(lane, moved, reason, going)
+      kept.push(...notTaken)
+      return left
     } catch (error) {
       // A refused append, a log that cannot be read: they wait where they are. A bug of ours waits for nothing.
       if (error instanceof InvariantError) throw error
@@ -192,6 +204,22 @@ export class DeadLetters implements DeadLettering {
       if (!this.#isClosed) world.trace.warn('dead letters wait', values)
       return offsets
     }
+  }
+
+  async #append(
+    lane: LanePart,
+    offsets: readonly number[],
+    reason: DeathReason,
+    letters: readonly Letter[],
+  ): Promise<void> {
+    const [byTarget, refused] = this.#sort(letters)
+    const entries: AppendEntry[] = []
+    for (const [target, messages] of byTarget) entries.push(...target.entriesFor(messages))
+    const outcome = this.#host.ledgers.appendClosing(entries, lane.closings(offsets, closedReasons[reason]))
+    for (const target of byTarget.keys()) target.appended(outcome)
+    await outcome
+    this.#host.world.trace.count(`deadletters.${reason}`, letters.length)
+    for (const [target, message] of refused) this.deadLetterRefused(target, message)
   }
 
   /** The letters, as many as fit one append; `next`: the first that did not. Those gone from the log have none. */
@@ -218,7 +246,7 @@ export class DeadLetters implements DeadLettering {
       const letter = this.#letterOf(queue, newMessageOf(stored), reason, topic, source)
       if (letter === undefined) return
       bytes += letter.message.bodyBytes + letter.message.properties.length
-      letters.push(letter)
+      letters.push({ ...letter, offset: stored.offset })
     }
     const refused = await lane.readEach(offsets, take, reason === 'malformed')
     return refused ?? { letters, next }
@@ -254,7 +282,7 @@ export class DeadLetters implements DeadLettering {
           : [topic]
     if (targets === undefined) return undefined
     letter.body = [Buffer.concat(message.body, message.bodyBytes)]
-    return { message: letter, targets }
+    return { offset: -1, message: letter, targets }
   }
 
   /** undefined: it goes nowhere. */
@@ -351,11 +379,9 @@ export class DeadLetters implements DeadLettering {
   }
 }
 
-/** A dead letter topic that is gone, or refuses, takes nothing now: what is dead waits. */
-function hasRoom(topic: QueuePart | undefined, letters: readonly Letter[]): boolean {
-  if (topic === undefined || topic.policy.overflow === 'reject-publish-dlx') return topic?.isDeleted !== true
-  return !topic.isDeleted && letters.every(({ message }) => topic.accepts(message.bodyBytes))
-}
+/** A dead letter topic that refuses a message, by its size or for want of room, may take it later: it waits. */
+const isTaken = (topic: QueuePart | undefined, { bodyBytes }: NewMessage): boolean =>
+  topic === undefined || topic.policy.overflow === 'reject-publish-dlx' || topic.accepts(bodyBytes)
 
 /**
  * Where a message was, for those that look for it there: in a topic of Kafka's clients, or of several partitions, or when

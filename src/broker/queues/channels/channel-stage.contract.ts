@@ -50,6 +50,7 @@ export class StageQueue implements QueuePart, LanePart {
   isDeleted = false
   isReady = true
   isFull = false
+  bodyBytesMax = Infinity
   readonly queue = this
   readonly partition = 0
   readonly lanes: readonly LanePart[] = [this]
@@ -149,8 +150,8 @@ export class StageQueue implements QueuePart, LanePart {
     outcome.catch(() => undefined)
   }
 
-  accepts(): boolean {
-    return !this.isFull
+  accepts(bodyBytes: number): boolean {
+    return !this.isFull && bodyBytes <= this.bodyBytesMax
   }
 
   async readEach(offsets: readonly number[], see: (message: StoredMessage) => void): Promise<Refusal | undefined> {

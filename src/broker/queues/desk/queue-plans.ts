@@ -16,7 +16,7 @@ import { retentionMsOf } from './queue-arguments-ours.ts'
 
 const nameBytesMax = 255
 /** A body of the largest size with its properties and names. */
-const messageBytesMax = 17 * MiB
+export const queueMessageBytesMax = 17 * MiB
 /** What is consumed is dropped by whole segments: small enough that a stuck message holds little. */
 const segmentBytes = 64 * MiB
 
@@ -52,7 +52,7 @@ export const factsOf = (call: DeclareQueueCall): QueueFacts => ({
 /** Topics that are queues are alike: one object for those that say nothing of their own. */
 const consumedSettings: ReadonlyMap<string, string> = new Map([
   ['cleanup.policy', 'consumed'],
-  ['max.message.bytes', String(messageBytesMax)],
+  ['max.message.bytes', String(queueMessageBytesMax)],
   ['segment.bytes', String(segmentBytes)],
 ])
 
@@ -84,7 +84,7 @@ function streamSettings(args: FieldTable): ReadonlyMap<string, string> {
   const stated = fieldNumber(findField(args, 'x-stream-max-segment-size-bytes')) || segmentBytes
   return new Map([
     ['cleanup.policy', 'delete'],
-    ['max.message.bytes', String(messageBytesMax)],
+    ['max.message.bytes', String(queueMessageBytesMax)],
     ['retention.bytes', String(lengthBytes)],
     ['retention.ms', String(ageMs)],
     ['segment.bytes', String(Math.min(Math.max(stated, 1024), 2_147_483_647))],
@@ -98,6 +98,6 @@ export const plannedLog = (vhost: string, name: string, partitions = 1): NewLog 
   partitions,
   overrides: new Map([
     ['cleanup.policy', 'delete'],
-    ['max.message.bytes', String(messageBytesMax)],
+    ['max.message.bytes', String(queueMessageBytesMax)],
   ]),
 })
