@@ -1,17 +1,18 @@
-// One life of a name that is a topic and a queue: Kafka's calls and AMQP's at random through the door, restarts, killed
+// One life of a name that is a topic and a queue, or two: Kafka's calls and AMQP's at random through the door, restarts, killed
 // processes and power cuts, beside a naive model of what was promised.
 // Promises: a seed is a whole story; what the model cannot know (unanswered, unsynced) it does not judge.
 // Does not know: how anything is stored; priorities, delays.
 
 import { expect } from 'vitest'
 import { FaultDisk, seeded } from '../../test/fault-disk.ts'
-import { fieldInteger, findField, int32Field } from '../base/fields.ts'
+import { fieldInteger, findField, int32Field, textField } from '../base/fields.ts'
 import { noProperties, readProperties } from '../base/properties.ts'
 import type { World } from '../base/world.ts'
 import { openLocalStore, type LocalStore } from '../engines/local/local-store.ts'
 import { batchHeadBytes, compressionOf, forEachBatch } from '../log/batch.ts'
 import { inflate } from '../log/compression.ts'
 import { RecordCursor } from '../log/records.ts'
+import { Model } from './both-ways-book.contract.ts'
 import { openBroker, type Broker } from './broker.ts'
 import { testBatch, testIdentity, testWorld, turns, type TestWorld } from './broker-world.contract.ts'
 import type { Session } from './door.ts'
@@ -26,129 +27,19 @@ export interface Wrong {
   readonly diskLies?: boolean
 }
 
-interface Place {
-  readonly partition: number
-  readonly offset: number
-}
-
-const placeText = ({ partition, offset }: Place): string => `${partition} ${offset}`
-
-// --- the model ------------------------------------------------------------------------------------------------------
-
-interface Entry {
-  readonly id: string
-  /** Told to its publisher or producer: it may not be lost. */
-  isPromised: boolean
-  place: Place | undefined
-  /** Acknowledged or dropped by a consumer; promised once a later answer says so, in doubt after a crash until then. */
-  settled: 'no' | 'applied' | 'doubtful' | 'promised'
-  isHeld: boolean
-  wasFresh: boolean
-}
-
-class Model {
-  readonly entries = new Map<string, Entry>()
-  readonly #at = new Map<string, Entry>()
-  /** In the order of their first deliveries, since the broker was started. */
-  #fresh: Entry[] = []
-
-  sent(id: string): Entry {
-    const entry: Entry = {
-      id,
-      isPromised: false,
-      place: undefined,
-      settled: 'no',
-      isHeld: false,
-      wasFresh: false,
-    }
-    this.entries.set(id, entry)
-    return entry
-  }
-
-  of(id: string): Entry {
-    const entry = this.entries.get(id)
-    expect(entry, `${id} was sent`).toBeDefined()
-    return entry as Entry
-  }
-
-  /** Somebody was told that the record lies there. */
-  placed(id: string, place: Place): void {
-    const entry = this.of(id)
-    const text = placeText(place)
-    expect(placeText(entry.place ?? place), `${id} has one place`).toBe(text)
-    expect(this.#at.get(text)?.id ?? id, `${text} has one record`).toBe(id)
-    entry.place = place
-    this.#at.set(text, entry)
-  }
-
-  delivered(id: string, redelivered: boolean): void {
-    const entry = this.of(id)
-    expect(entry.isHeld, `${id} is delivered to one at a time`).toBe(false)
-    expect(['no', 'doubtful'], `${id} comes back although it is settled`).toContain(entry.settled)
-    if (!redelivered) {
-      expect(entry.wasFresh, `${id} is delivered first once`).toBe(false)
-      entry.wasFresh = true
-      this.#fresh.push(entry)
-    }
-    entry.settled = 'no'
-    entry.isHeld = true
-  }
-
-  /** First deliveries are in the order of offsets, each partition's. */
-  judgeOrder(): void {
-    const orders = new Map<number, number[]>()
-    for (const { place } of this.#fresh) {
-      if (place === undefined) continue
-      const order = orders.get(place.partition)
-      if (order === undefined) orders.set(place.partition, [place.offset])
-      else order.push(place.offset)
-    }
-    for (const order of orders.values()) {
-      const sorted = order.toSorted((a, b) => a - b)
-      expect(order, 'first deliveries have the order of the log').toEqual(sorted)
-    }
-  }
-
-  /** What is readable of a partition from `start` on, whole: all that was ever told of it is still so. */
-  judgeRead(partition: number, start: number, found: ReadonlyMap<number, string>, mayHaveGaps: boolean): void {
-    for (const [offset, id] of found) this.placed(id, { partition, offset })
-    for (const { id, settled, place } of this.#at.values()) {
-      if (place?.partition !== partition || found.has(place.offset)) continue
-      // What is settled may vanish at any time from a queue that AMQP made; the start is above nothing else.
-      expect(mayHaveGaps && settled !== 'no', `${id} at ${placeText(place)} is still there, from ${start} on`).toBe(
-        true,
-      )
-    }
-  }
-
-  /** The broker is gone. `isForgetful`: what it had not synced is gone too. */
-  ended(how: 'closed' | 'killed' | 'cut'): void {
-    this.judgeOrder()
-    this.#fresh = []
-    for (const entry of this.entries.values()) {
-      entry.isHeld = false
-      if (entry.settled === 'applied') entry.settled = how === 'closed' ? 'promised' : 'doubtful'
-      // That it was handed out is written, but nobody waits for the disk.
-      if (how === 'cut') entry.wasFresh = false
-    }
-  }
-
-  /** Everything was taken out. */
-  judgeDrained(): void {
-    for (const { id, isPromised, settled } of this.entries.values())
-      if (isPromised) expect(settled, `${id} was promised, and never came`).not.toBe('no')
-  }
-}
-
 // --- the life -------------------------------------------------------------------------------------------------------
 
 interface Client {
   readonly channel: Channel
+  /** The number of the queue that it works off. */
+  readonly queue: number
   readonly held: { readonly tag: number; readonly id: string }[]
   readonly consumers: string[]
 }
 
 const name = 'orders'
+/** Queues over the topic: its own, and in some lives one with a ledger of its own. */
+const queues = [name, 'audit'] as const
 const topic = { name }
 const facts = { durable: true, exclusive: false, autoDelete: false, arguments: [] }
 const codecs = ['none', 'none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
@@ -158,10 +49,11 @@ const settlingTurns = 12
 class Run {
   readonly random: () => number
   readonly disk = new FaultDisk()
-  readonly model = new Model()
+  readonly model: Model
   readonly #wrong: Wrong
   readonly #isKafkaMade: boolean
   readonly #partitions: number
+  readonly #queues: number
   #world: TestWorld | undefined
   #isDead = { dead: false }
   #store!: LocalStore
@@ -178,6 +70,8 @@ class Run {
     this.#wrong = wrong
     this.#isKafkaMade = this.random() < 0.5
     this.#partitions = this.random() < 0.6 ? 1 : 3
+    this.#queues = this.random() < 0.6 ? 1 : 2
+    this.model = new Model(this.#queues)
     if (wrong.diskLies === true) this.disk.lies = () => true
   }
 
@@ -220,6 +114,14 @@ class Run {
     const args = this.#partitions > 1 && !this.#isKafkaMade ? [wide] : []
     const declared = await this.#session.queues.declareQueue({ ...facts, name, arguments: args })
     expect(declared, 'the queue is declared').toMatchObject({ name })
+    if (this.#queues === 1) return
+    const further = [
+      { name: 'x-log', value: textField(name) },
+      // Over a consumed topic it has to say how much it may hold.
+      { name: 'x-max-length', value: int32Field(100_000) },
+    ]
+    const audit = await this.#session.queues.declareQueue({ ...facts, name: queues[1], arguments: further })
+    expect(audit, 'the further ledger is declared').toMatchObject({ name: queues[1] })
   }
 
   #fresh(prefix: string): string {
@@ -295,22 +197,23 @@ class Run {
 
   client(): Client {
     const held: Client['held'] = []
+    const queue = this.int(this.#queues)
     const own: ChannelSink = {
       hasRoom: true,
-      deliver: (delivery) => this.#judging(() => this.#delivered(held, delivery)),
+      deliver: (delivery) => this.#judging(() => this.#delivered(client, delivery)),
       cancelled: (tag, reason) => this.#judging(() => expect(`${tag} ${reason}`, 'nobody cancels').toBe('')),
     }
     const channel = this.#session.queues.openChannel(this.#wrong.sink?.(own) ?? own)
     this.#wrong.channel?.(channel)
     channel.setPrefetch(1 + this.int(6), 'consumer')
-    const client = { channel, held, consumers: [] }
+    const client = { channel, queue, held, consumers: [] }
     this.#clients.push(client)
     return client
   }
 
-  #delivered(held: Client['held'], { tag, body, redelivered, properties }: Omit<Delivery, 'consumerTag'>): void {
+  #delivered({ held, queue }: Client, { tag, body, redelivered, properties }: Omit<Delivery, 'consumerTag'>): void {
     const id = body.toString()
-    this.model.delivered(id, redelivered)
+    this.model.delivered(queue, id, redelivered)
     const { headers = [] } = readProperties(properties)
     const offset = fieldInteger(findField(headers, 'x-stream-offset'))
     const partition = fieldInteger(findField(headers, 'x-partition'))
@@ -352,14 +255,14 @@ class Run {
 
   /** What was settled before it is on disk when it is answered. */
   async barrier(): Promise<void> {
-    const settled = [...this.model.entries.values()].filter((entry) => entry.settled === 'applied')
+    const settled = this.model.fates().filter((fate) => fate.settled === 'applied')
     await this.publish()
-    for (const entry of settled) if (entry.settled === 'applied') entry.settled = 'promised'
+    for (const fate of settled) if (fate.settled === 'applied') fate.settled = 'promised'
   }
 
   async consume(): Promise<void> {
-    const { channel, consumers } = this.#any()
-    const call = { queue: name, consumerTag: '', noAck: false, exclusive: false, arguments: [] }
+    const { channel, consumers, queue } = this.#any()
+    const call = { queue: queues[queue], consumerTag: '', noAck: false, exclusive: false, arguments: [] }
     const consumer = await channel.consume(call)
     if (isRefusal(consumer)) throw new Error(consumer.why)
     consumers.push(consumer.tag)
@@ -367,14 +270,14 @@ class Run {
   }
 
   async get(): Promise<void> {
-    const { channel, held } = this.#any()
-    const got = await channel.get(name, false)
+    const client = this.#any()
+    const got = await client.channel.get(queues[client.queue], false)
     if (isRefusal(got)) throw new Error(got.why)
-    if (got !== undefined) this.#delivered(held, got)
+    if (got !== undefined) this.#delivered(client, got)
   }
 
   settle(): void {
-    const { channel, held } = this.#any()
+    const { channel, held, queue } = this.#any()
     if (held.length === 0) return
     const index = this.int(held.length)
     const multiple = this.random() < 0.3
@@ -383,9 +286,9 @@ class Run {
     const dice = this.random()
     const requeue = dice >= 0.6 && dice < 0.9
     for (const { id } of settled) {
-      const entry = this.model.of(id)
-      entry.isHeld = false
-      if (!requeue) entry.settled = 'applied'
+      const fate = this.model.of(id).fates[queue]
+      fate.isHeld = false
+      if (!requeue) fate.settled = 'applied'
     }
     const answer = dice < 0.6 ? channel.acknowledge(tag, multiple) : channel.reject(tag, multiple, requeue, false)
     expect(answer).toBe(true)
@@ -401,7 +304,7 @@ class Run {
       return
     }
     this.#clients.splice(at, 1)
-    for (const { id } of client.held.splice(0)) this.model.of(id).isHeld = false
+    for (const { id } of client.held.splice(0)) this.model.of(id).fates[client.queue].isHeld = false
     client.channel.close()
   }
 
@@ -461,22 +364,26 @@ class Run {
     this.#isDead.dead = true
   }
 
+  async #drain(client: Client): Promise<void> {
+    const { channel, queue, held } = client
+    for (;;) {
+      const got = await channel.get(queues[queue], false)
+      if (isRefusal(got)) throw new Error(got.why)
+      if (got === undefined) break
+      this.#delivered(client, got)
+    }
+    const last = held.at(-1)
+    if (last !== undefined) channel.acknowledge(last.tag, true)
+    for (const { id } of held) this.model.of(id).fates[queue].settled = 'applied'
+  }
+
   /** All that is left is taken out and judged. */
   async drain(): Promise<void> {
     await Promise.all(this.#underWay)
     for (const { channel } of this.#clients) channel.close()
     this.#clients = []
-    for (const entry of this.model.entries.values()) entry.isHeld = false
-    const { channel, held } = this.client()
-    for (;;) {
-      const got = await channel.get(name, false)
-      if (isRefusal(got)) throw new Error(got.why)
-      if (got === undefined) break
-      this.#delivered(held, got)
-    }
-    const last = held.at(-1)
-    if (last !== undefined) channel.acknowledge(last.tag, true)
-    for (const { id } of held.splice(0)) this.model.of(id).settled = 'applied'
+    for (const fate of this.model.fates()) fate.isHeld = false
+    for (let queue = 0; queue < this.#queues; queue++) await this.#drain({ ...this.client(), queue, held: [] })
     await this.fetch()
     this.#fail()
     this.model.judgeOrder()
