@@ -150,7 +150,8 @@ export class Sides {
   // --- AMQP ---
 
   async connect(): Promise<ChannelModel> {
-    const connection = await amqp.connect(this.place.url)
+    // An ack and then a get are two small writes: together they would wait for the other side's delayed TCP ack.
+    const connection = await amqp.connect(this.place.url, { noDelay: true })
     connection.on('error', () => undefined)
     this.#connections.push(connection)
     return connection
