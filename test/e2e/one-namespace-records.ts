@@ -160,27 +160,6 @@ export const recordRows: readonly Row[] = [
     },
   },
   {
-    name: 'Several partitions',
-    steps: async (sides) => {
-      await sides.declare('spread', { arguments: { 'x-partitions': 3 } })
-      const channel = await sides.channel()
-      for (let at = 0; at < 30; at++)
-        channel.sendToQueue('spread', Buffer.from(`${at}`), { headers: { 'x-key': `customer ${at % 5}` } })
-      await channel.waitForConfirms()
-      for (let at = 30; at < 60; at++) await sides.produceOne('spread', { key: `customer ${at % 5}`, value: `${at}` })
-      const records = await sides.read('spread', 60)
-      // kafkajs and the broker agree on whose partition a key is.
-      const places = new Set(records.map(({ key, partition }) => `${String(key)} ${partition}`))
-      expect([places.size, new Set(records.map(({ partition }) => partition)).size > 1]).toEqual([5, true])
-      // The order of each key is kept.
-      const worked = (await sides.workOff('spread')).map(Number)
-      for (let customer = 0; customer < 5; customer++) {
-        const his = worked.filter((at) => at % 5 === customer)
-        expect(his).toEqual(Array.from({ length: 12 }, (_, at) => at * 5 + customer))
-      }
-    },
-  },
-  {
     name: 'Exchange that remembers',
     steps: async (sides) => {
       await sides.createTopic('remembered')
