@@ -190,14 +190,21 @@ export class QueueHouse {
   async #rewind(topic: Topic, starts: readonly QueueStart[]): Promise<Topic | Refusal> {
     const { ledgers, catalog } = this.#host
     let before: readonly LedgerId[] = []
+    let after: readonly LedgerId[] = []
     const rewound = await this.#topicLedgers.changeLedger(topic, (now, { ledger: number = 0 }) => {
       before = ledgersOf(now, catalog.sourceOf(now))
+      after = starts.map(({ log }) => ({ log, number }))
+      this.#queues.rewinding(now)
       const ended = before.flatMap((id) => ledgers.recordsForForgotten(id))
       if (!now.isVolatile) return [startsOf(ledgers, starts, number), { machine: ledgers, records: ended }]
       for (const { log, start } of starts) ledgers.open({ log, number }, start, 1, true)
       return []
     })
-    if (isRefusal(rewound)) return rewound
+    if (isRefusal(rewound)) {
+      for (const id of after) ledgers.forgotten(id)
+      this.#queues.notRewound(topic)
+      return rewound
+    }
     for (const id of before) ledgers.forgotten(id)
     for (const { log, start } of starts) ledgers.started({ log, number: rewound.ledger ?? 0 }, start)
     await this.#queues.rewound(rewound)

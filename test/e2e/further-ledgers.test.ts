@@ -54,10 +54,10 @@ describe.each(stores)('on %s', (kind) => {
   const produce = (topic: string, values: readonly string[], key?: (value: string) => string) =>
     producer.send({ topic, messages: values.map((value) => ({ value, key: key?.(value) ?? null })) })
 
-  async function makeTopic(topic: string): Promise<void> {
+  async function makeTopic(topic: string, numPartitions = 1): Promise<void> {
     const admin = kafka.admin()
     await admin.connect()
-    await admin.createTopics({ topics: [{ topic, numPartitions: 1 }] })
+    await admin.createTopics({ topics: [{ topic, numPartitions }] })
     await admin.disconnect()
   }
 
@@ -191,6 +191,38 @@ describe.each(stores)('on %s', (kind) => {
       ['places.last', ['9', '10', '11']],
     ] as const)
       expect(await (await worker(queue)).until(queue, ({ length }) => length === expected.length)).toEqual(expected)
+    await channel.close()
+  })
+
+  test('over several partitions, and over those that come later', async () => {
+    await makeTopic('wide', 3)
+    const channel = await client.createChannel()
+    await channel.assertQueue('wide')
+    await channel.assertQueue('wide.audit', { arguments: { 'x-log': 'wide' } })
+    const odd = { 'x-log': 'wide', 'x-filter-key': 'odd' }
+    await channel.assertQueue('wide.odd', { arguments: odd })
+    const all = [await worker('wide'), await worker('wide.audit')]
+    const some = await worker('wide.odd')
+    const keyOf = (value: string): string => (Number(value) % 2 === 1 ? 'odd' : value)
+    await produce('wide', numbers(60), keyOf)
+    for (const one of all) await one.until('all three', ({ length }) => length === 60)
+    const admin = kafka.admin()
+    await admin.connect()
+    await admin.createPartitions({ topicPartitions: [{ topic: 'wide', count: 5 }] })
+    // One who does not know the topic as it was.
+    const later = kafka.producer()
+    await later.connect()
+    for (const partition of [3, 4])
+      await later.send({ topic: 'wide', messages: [{ value: `new ${partition}`, key: 'odd', partition }] })
+    await later.disconnect()
+    await admin.disconnect()
+    for (const one of all) {
+      const values = await one.until('all five', ({ length }) => length === 62)
+      expect([...values].sort()).toEqual([...numbers(60), 'new 3', 'new 4'].sort())
+    }
+    const values = await some.until('the odd ones', ({ length }) => length === 32)
+    const expected = [...numbers(60).filter((value) => keyOf(value) === 'odd'), 'new 3', 'new 4']
+    expect([...values].sort()).toEqual(expected.sort())
     await channel.close()
   })
 

@@ -51,6 +51,8 @@ export class Queues implements QueuesPart {
   readonly #host: QueueHost
   readonly #rooms: QueueRooms
   readonly #byId = new Map<TopicId, AnyQueue>()
+  /** Queues whose new ledgers are not committed yet, as they were. */
+  readonly #rewinding = new Map<TopicId, { readonly topic: Topic; isRefused: boolean }>()
   /** Topics as streams: those that are no queue, and those of a queue that somebody reads without its ledger. */
   readonly #streams = new Map<TopicId, StreamQueue>()
 
@@ -69,11 +71,14 @@ export class Queues implements QueuesPart {
       budget: new ReadingBudget(),
       trimming: new Trimming(
         world,
-        (topic, { id }) => host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
+        (topic, { id }) =>
+          [...host.ledgerNumbers(topic), ...this.#heldBack(topic)].map((number) =>
+            ledgers.closings({ log: id, number }),
+          ),
         host.placeOf,
       ),
       policyOf: (topic) => host.policyOf(topic),
-      lanesOf: (topic) => lanesOf(topic, host.sourceOf(topic)),
+      lanesOf: (topic) => lanesOf(this.#asCommitted(topic), host.sourceOf(topic)),
       deadLettering: () => host.deadLettering(),
       used: (queue) => host.used(queue),
     }
@@ -161,9 +166,40 @@ export class Queues implements QueuesPart {
     this.#rooms.trimming.lookAgain()
   }
 
+  /** From here to rewound() the catalog may name ledgers that are not there yet: the queue goes by those it has. */
+  rewinding(topic: Topic): void {
+    this.#rewinding.set(topic.id, { topic, isRefused: false })
+  }
+
+  #asCommitted(topic: Topic): Topic {
+    const rewinding = this.#rewinding.get(topic.id)
+    if (rewinding === undefined) return topic
+    const { ledger } = rewinding.topic
+    // The catalog is replayed.
+    if (rewinding.isRefused && ledger === topic.ledger) this.#rewinding.delete(topic.id)
+    return { ...topic, ledger }
+  }
+
+  /** What must not be dropped yet, since it may still be the queue's after all. */
+  #heldBack(source: Topic): number[] {
+    const held: number[] = []
+    for (const { topic } of this.#rewinding.values())
+      if (this.#host.sourceOf(topic).id === source.id) held.push(topic.ledger ?? 0)
+    return held
+  }
+
+  /** It goes on by those, also as long as the catalog does not say so again. */
+  notRewound(topic: Topic): void {
+    const rewinding = this.#rewinding.get(topic.id)
+    if (rewinding !== undefined) rewinding.isRefused = true
+  }
+
   /** The queue goes by other ledgers now: it takes them up. */
   async rewound(topic: Topic): Promise<void> {
+    this.#rewinding.delete(topic.id)
     const queue = this.find(topic.vhost, topic.name)
+    // Whoever asked for it meanwhile was given it as it was.
+    if (queue instanceof Queue) queue.lanesChanged()
     // Only what was published to it may say itself when it expires.
     if (!(queue instanceof Queue) || topic.origin === 'kafka' || topic.over !== undefined) return
     const refused = await queue.lookForExpired()

@@ -121,6 +121,45 @@ test('a rewind that the disk refuses leaves the queue where it was', async () =>
   expect(await next(await open(store), 'audit')).toBe('b')
 })
 
+test('consumers go on as if nothing had been when a rewind is refused, whoever asked for the queue meanwhile', async () => {
+  const store = new StubStore()
+  const session = await withOrders(store)
+  await produce(session, ['a', 'b', 'c', 'd'])
+  await declare(session, 'audit')
+  const given: string[] = []
+  const channel = session.queues.openChannel({
+    hasRoom: true,
+    deliver: ({ tag, body }) => {
+      given.push(body.toString())
+      if (given.length !== 1) channel.acknowledge(tag, false)
+    },
+    cancelled: () => {},
+  })
+  channel.setPrefetch(2, 'consumer')
+  const call = { queue: 'audit', consumerTag: 'c', noAck: false, exclusive: false, arguments: [] }
+  const consumer = await channel.consume(call)
+  if (isRefusal(consumer)) throw new Error(consumer.why)
+  consumer.start()
+  await turns()
+  expect(given).toEqual(['a', 'b', 'c', 'd'])
+  store.manual = true
+  const refused = session.queues.rewindQueue('audit', { kind: 'first' })
+  await turns()
+  const counted = session.queues.checkQueue('audit')
+  await turns()
+  store.fail('full')
+  store.manual = false
+  expect(await refused).toMatchObject({ refused: 'storageFull' })
+  await counted
+  await turns(20)
+  expect(given).toEqual(['a', 'b', 'c', 'd'])
+  // Held all the time, and still his.
+  channel.reject(1, false, true, false)
+  await turns()
+  expect(given).toEqual(['a', 'b', 'c', 'd', 'a'])
+  expect(await session.queues.checkQueue('audit')).toMatchObject({ messages: 0 })
+})
+
 test('a rewind to what the log does not hold any more says so', async () => {
   const store = new StubStore()
   const session = await withOrders(store)
