@@ -40,6 +40,8 @@ export interface RunningServer {
   session(identity: SessionIdentity): Session
   /** Resolves when storage failed for good: nothing can be promised any more and the process should end. */
   readonly failed: Promise<Error>
+  /** Says so: what storage and protocols do when they find out. */
+  fail(error: unknown): void
   /** Stops accepting, answers what is in flight, syncs, releases the data folder. May be called again. */
   close(): Promise<void>
 }
@@ -96,6 +98,7 @@ export async function startServer(
       clock: world.clock,
       session: openSession,
       failed,
+      fail,
       close: () => (closing ??= closeAll()),
     }
   } catch (error) {
