@@ -2,12 +2,13 @@
 // Promises: the one re-export there is; what is here keeps its shape between minor versions.
 // Does not know: the command line.
 
-export { startBroker } from './server/embedded.ts'
+export { startBroker } from './server/start-broker.ts'
 export {
   RequestRefused,
   StartFailure,
   type BrokerClock,
   type BrokerOptions,
+  type Config,
   type Duration,
   type Fault,
   type Faults,
@@ -22,4 +23,3 @@ export {
   type TopicSummary,
   type VirtualBroker,
 } from './server/embedding.ts'
-export type { Config } from './server/config.ts'

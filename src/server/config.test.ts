@@ -10,11 +10,11 @@ import {
   layerOfEnvironment,
   layerOfProgram,
   serveDefaults,
-  type Config,
   type ConfigProblems,
   type Layer,
   type OptionName,
 } from './config.ts'
+import type { Config } from './embedding.ts'
 
 type Values = Readonly<Record<string, string>>
 

@@ -5,26 +5,8 @@
 // by the broker's own table.
 
 import { parseAddress } from './address.ts'
+import type { Config, TraceLevel } from './embedding.ts'
 import { settingProblems, type Said } from './setting-problems.ts'
-
-export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
-
-export interface Config {
-  /** `file:DIR` keeps everything in one folder, `memory:` forgets everything at the end. */
-  readonly store: string
-  /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. */
-  readonly kafka: string
-  /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. */
-  readonly amqp: string
-  /** HOST:PORT that Kafka clients are told to connect to; undefined: the address they did connect to. */
-  readonly advertise: string | undefined
-  /** What an acknowledgement promises for topics that do not say: synced to the medium, or given to the kernel. */
-  readonly durability: 'commit' | 'os'
-  readonly logLevel: TraceLevel
-  readonly logFormat: 'line' | 'json'
-  /** Broker settings by Kafka's names, for example `num.partitions`. */
-  readonly settings: Readonly<Record<string, string | number | boolean>>
-}
 
 /** What `serve` runs on when nothing is said. */
 export const serveDefaults: Config = {

@@ -1,4 +1,4 @@
-// The broker inside a program of one's own: the public startBroker.
+// The broker inside a program of one's own, on a world with another clock and with faults where they are asked for.
 // Promises: one broker is all that a call makes; brokers of one process share nothing but Node; nothing here ends it.
 // Does not know: how a broker is put together (start.ts).
 
@@ -19,12 +19,6 @@ import { millisecondsOf, VirtualClock } from './virtual-clock.ts'
 
 /** Who `broker.topics` and `broker.queues` are to the broker. */
 const self: SessionIdentity = { vhost: '/', principal: 'guest', clientId: 'embedding', address: 'embedded' }
-
-export async function startBroker(options: BrokerOptions & { readonly clock: 'virtual' }): Promise<VirtualBroker>
-export async function startBroker(options?: BrokerOptions): Promise<RunningBroker>
-export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
-  return (await embed(options)).broker
-}
 
 /** The public broker, and what it is the public side of. `near` lies between it and the engine. */
 export async function embed(

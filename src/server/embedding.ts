@@ -3,7 +3,24 @@
 // Promises: everything here is public and keeps its shape between minor versions; no type of Node is needed to read it.
 // Does not know: how it is done (embedded.ts and the files that it puts together).
 
-import type { Config } from './config.ts'
+export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
+
+export interface Config {
+  /** `file:DIR` keeps everything in one folder, `memory:` forgets everything at the end. */
+  readonly store: string
+  /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. */
+  readonly kafka: string
+  /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. */
+  readonly amqp: string
+  /** HOST:PORT that Kafka clients are told to connect to; undefined: the address they did connect to. */
+  readonly advertise: string | undefined
+  /** What an acknowledgement promises for topics that do not say: synced to the medium, or given to the kernel. */
+  readonly durability: 'commit' | 'os'
+  readonly logLevel: TraceLevel
+  readonly logFormat: 'line' | 'json'
+  /** Broker settings by Kafka's names, for example `num.partitions`. */
+  readonly settings: Readonly<Record<string, string | number | boolean>>
+}
 
 /** What `startBroker` is told. All of it may be left out: in memory, on free ports of 127.0.0.1, on the real clock. */
 export interface BrokerOptions extends Partial<Config> {
