@@ -407,6 +407,10 @@ describe('every timer', () => {
 
   test('has a row here, or a reason for none', () => {
     const elsewhere = new Map([
+      [
+        'src/broker/queues/cursors/cursors.ts',
+        'what wakes the giving back of room, now and then: seen by nobody alone',
+      ],
       ['src/engines/local/writer.ts', 'a write that the disk took half of: no fault of these makes one'],
       [
         'src/broker/queues/lane.ts',
@@ -501,6 +505,38 @@ const failures: readonly Failure[] = [
     },
     before: 'refused',
     after: 'second',
+  },
+  {
+    what: 'a binding of an exchange that remembers, whose log could not be read',
+    timer: 'src/broker/queues/cursors/cursor.ts',
+    due: '1s',
+    fails: 'reads',
+    arrange: async (bench) => {
+      await bench.broker.topics.create('orders')
+      await bench.channel.assertExchange('orders', 'x-log')
+      await bench.channel.assertQueue(queue)
+      await bench.channel.bindQueue(queue, 'orders', '#')
+      await bench.broker.topics.produce('orders', { key: 'a', value: 'one' })
+      return ready(bench)
+    },
+    before: 0,
+    after: 1,
+  },
+  {
+    what: 'the epoch of a single active consumer that could not be noted',
+    timer: 'src/broker/queues/epochs.ts',
+    due: '1s',
+    fails: 'appends',
+    arrange: async (bench) => {
+      await bench.channel.assertQueue(queue, { arguments: { 'x-single-active-consumer': true } })
+      await publish(bench)
+      bench.broker.faults.failDisk('io')
+      const given = new Arrivals<unknown>()
+      await bench.channel.consume(queue, (message) => given.add(message))
+      return () => Promise.resolve(given.all.length)
+    },
+    before: 0,
+    after: 1,
   },
   {
     what: 'a message that could not be read for its consumer',
