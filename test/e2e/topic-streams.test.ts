@@ -97,6 +97,31 @@ test('from where it is asked, and on with what comes; partitions that come later
   await next.until('a partition more', (got) => got.some((one) => placeOf(one) === '2/0 third'))
 })
 
+test('below the log start it goes on at the log start', async () => {
+  await makeTopic('short', 1)
+  await produce('short', 0, 'a', 'b', 'c', 'd')
+  const held: ConsumeMessage[] = []
+  const arrivals = new Arrivals<string>()
+  await channel.prefetch(1)
+  await channel.consume(
+    'short',
+    (message) => {
+      if (message === null) return
+      held.push(message)
+      arrivals.add(placeOf(message))
+    },
+    { arguments: { 'x-stream-offset': 'first' } },
+  )
+  await arrivals.until('the first', (all) => all.length === 1)
+  const admin = await kafka.admin()
+  await admin.fetchTopicOffsets('short')
+  await admin.deleteTopicRecords({ topic: 'short', partitions: [{ partition: 0, offset: '3' }] })
+  channel.ack(held[0])
+  expect(await arrivals.until('what is left', (all) => all.length === 2)).toEqual(['0/0 a', '0/3 d'])
+  const again = await read('short', 1)
+  expect((await again.until('what is left', (all) => all.length === 1)).map(placeOf)).toEqual(['0/3 d'])
+})
+
 test('a queue is read beside its consumers, and its messages stay theirs', async () => {
   await channel.assertQueue('worked', { durable: true })
   channel.sendToQueue('worked', Buffer.from('one'), { messageId: 'm', headers: { h: 'v' } })

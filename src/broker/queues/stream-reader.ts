@@ -124,7 +124,8 @@ export class StreamReader {
     if (this.#isWaiting || this.#isClosed || this.#next === undefined) return false
     for (let count = 0; count < messagesMax; count++) {
       if (!this.consumer.canTake) return false
-      const offset: number = this.#next
+      // What was dropped is not given out, though it may still be at hand.
+      const offset: number = Math.max(this.#next, this.#log.start)
       if (offset >= this.#log.committed) {
         this.#reading.release()
         return false

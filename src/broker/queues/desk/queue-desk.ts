@@ -225,7 +225,9 @@ export class QueueDesk {
     const queue = resourceName('queue', topic.vhost, topic.name)
     const isHis = call.exclusive ? this.#owners.get(topic.id) === owner : !facts.exclusive
     if (!isHis) return locked(queue)
-    const asDurable = topic.origin === 'kafka' ? { ...call, durable: facts.durable } : call
+    // Over a topic that is more than this queue, `durable` is the topic's.
+    const isTopics = topic.origin === 'kafka' || this.#host.isLog(topic)
+    const asDurable = isTopics ? { ...call, durable: facts.durable } : call
     const different = judgeEquivalence(queue, facts, asDurable)
     if (different !== undefined) return different
     // Quorum queues are not kept alive by declarations, as in RabbitMQ.
