@@ -2,6 +2,7 @@
 // Promises: one object for a broker; nothing of it is used before the machine log is replayed.
 // Does not know: the rooms of streams and groups beyond what it is given.
 
+import { textField } from '../base/fields.ts'
 import type { World } from '../base/world.ts'
 import type { Decision, MachineLog } from '../log/machine.ts'
 import { logId, type Log, type Store } from '../log/store.ts'
@@ -298,7 +299,11 @@ export class QueueHouse {
   /** How long and how much of a topic is kept: policies may say less than a stream's own settings. */
   retentionOf(topic: Topic): TopicPolicy {
     if (topic.queue === undefined || queueTypeOf(topic.queue.arguments) !== 'stream') return topic.policy
-    const { maxAgeMs, lengthBytesMax } = policyOfQueue(this.#host.topology, topic)
+    // What the declaration said is in the settings, and may have been changed there.
+    const { maxAgeMs, lengthBytesMax } = compileQueue(
+      undeclaredStream,
+      policyFor(this.#host.topology, topic)?.definition,
+    )
     return {
       ...topic.policy,
       retentionMs: least(topic.policy.retentionMs, maxAgeMs),
@@ -426,6 +431,14 @@ const ledgersOf = (topic: Topic, source: Topic): LedgerId[] =>
 
 const policyFor = (topology: Topology, topic: Topic) =>
   topology.policyFor(topic.vhost, 'queue', topic.name, queueTypeOf(topic.queue?.arguments ?? []))
+
+/** A stream whose declaration says nothing more. */
+const undeclaredStream: QueueFacts = {
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: [{ name: 'x-queue-type', value: textField('stream') }],
+}
 
 const policyOfQueue = (topology: Topology, topic: Topic): QueuePolicy =>
   compileQueue(

@@ -280,3 +280,37 @@ test('the page for people says what the tables say', () => {
     )
   }
 })
+
+test('how long a stream is kept is what its settings say by now, and no longer than a policy lets it', async () => {
+  const { session } = await bench()
+  const textArgument = (name: string, value: string) => ({
+    name,
+    value: { type: 'text', value: Buffer.from(value) } as const,
+  })
+  await session.queues.declareQueue({
+    name: 's',
+    durable: true,
+    exclusive: false,
+    autoDelete: false,
+    arguments: [textArgument('x-queue-type', 'stream'), textArgument('x-max-age', '1h')],
+  })
+  const stream: ConfigResource = { kind: 'topic', name: 's' }
+  const keptMs = async () => {
+    const view = await session.queues.describeQueue('s')
+    return isRefusal(view) ? view.refused : view.topic.retentionMs
+  }
+  expect(await keptMs()).toBe(3_600_000)
+  await session.alterSettings(stream, [set('retention.ms', '7200000')], 'incremental', false)
+  expect(await keptMs()).toBe(7_200_000)
+  await session.alterSettings(stream, [], 'replace', false)
+  expect(await keptMs()).toBe(3_600_000)
+  const policy = {
+    name: 'p',
+    pattern: '.*',
+    appliesTo: 'streams',
+    priority: 0,
+    definition: { 'max-age': '1m' },
+  } as const
+  await session.queues.setPolicy(policy, false)
+  expect(await keptMs()).toBe(60_000)
+})

@@ -24,7 +24,7 @@ export class Departures {
   readonly #flushLater: () => void
   readonly #leaving = new Map<DepartureReason, number[]>()
   /** Acquired for their dead letter exchange. */
-  readonly #away = new OffsetSet()
+  #away: OffsetSet | undefined
 
   constructor(lane: LanePart, ledger: LedgerPart, deadLettering: () => DeadLettering, flushLater: () => void) {
     this.#lane = lane
@@ -45,6 +45,7 @@ export class Departures {
     }
     // Until its copy is stored elsewhere nobody else may have it.
     if (!this.#ledger.isAcquired(offset)) this.#ledger.acquire(offset)
+    this.#away ??= new OffsetSet()
     this.#away.add(offset)
     const leaving = this.#leaving.get(reason)
     if (leaving !== undefined) return void leaving.push(offset)
@@ -54,7 +55,7 @@ export class Departures {
 
   /** Whether it is on its way to the dead letter exchange. */
   isLeaving(offset: number): boolean {
-    return this.#away.count > 0 && this.#away.has(offset)
+    return this.#away !== undefined && this.#away.has(offset)
   }
 
   /** Closes everything ready below, all at once; only when nothing is dead-lettered. */
@@ -65,7 +66,7 @@ export class Departures {
   /** At the end of a turn. */
   flush(): void {
     if (this.#leaving.size === 0) return
-    this.#away.removeRange(0, this.#ledger.floor)
+    this.#away?.removeRange(0, this.#ledger.floor)
     const all = [...this.#leaving]
     this.#leaving.clear()
     for (const [reason, offsets] of all) this.#deadLettering().deadLetter(this.#lane, offsets, deathReasons[reason])
