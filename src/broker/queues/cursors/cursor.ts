@@ -94,6 +94,8 @@ export class Cursor {
   }
 
   async #run(): Promise<void> {
+    // Whoever woke it is in the middle of a commit; and what else this turn brings goes with it.
+    await new Promise<void>((resolve) => this.#tools.world.clock.endOfTurn(resolve))
     try {
       while (this.#isAwake && !this.#isStopped) {
         this.#isAwake = false
