@@ -14,6 +14,9 @@ export interface QueuePlace {
 }
 
 const dead = 'crash.dead'
+const audit = 'crash.audit'
+/** Queues over another's log: what is in the one is in the other. */
+export const furtherQueues: ReadonlyMap<string, string> = new Map([['crash.shared', audit]])
 const toDead = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': dead }
 
 export const widePartitions = 3
@@ -21,6 +24,8 @@ export const widePartitions = 3
 export const queuePlaces: readonly QueuePlace[] = [
   { name: 'crash.work', arguments: toDead, workers: 1, prefetch: 40 },
   { name: 'crash.shared', arguments: {}, workers: 2, prefetch: 10 },
+  // A ledger of its own over the same log: the limit is one that is never reached.
+  { name: audit, arguments: { 'x-log': 'crash.shared', 'x-max-length': 10_000_000 }, workers: 1, prefetch: 50 },
   { name: 'crash.levels', arguments: { 'x-max-priority': 4 }, workers: 1, prefetch: 5 },
   // Every crash may count as a delivery, and a message may lie through more of them than the usual limit.
   { name: 'crash.quorum', arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': -1 }, workers: 1, prefetch: 100 },
@@ -51,9 +56,9 @@ export const routes: readonly Route[] = [
   { exchange: '', key: 'crash.levels', queues: ['crash.levels'] },
   { exchange: '', key: 'crash.wide', queues: ['crash.wide'] },
   { exchange: '', key: 'crash.brief', queues: ['crash.brief'] },
-  { exchange: fanout, key: '', queues: ['crash.work', 'crash.quorum', 'crash.shared'] },
+  { exchange: fanout, key: '', queues: ['crash.work', 'crash.quorum', 'crash.shared', audit] },
   { exchange: topic, key: 'to.quorum', queues: ['crash.quorum'] },
-  { exchange: topic, key: 'to.shared', queues: ['crash.shared'] },
+  { exchange: topic, key: 'to.shared', queues: ['crash.shared', audit] },
 ]
 
 export async function declareStaying(connection: ChannelModel): Promise<void> {
@@ -63,7 +68,8 @@ export async function declareStaying(connection: ChannelModel): Promise<void> {
   await channel.assertExchange(fanout, 'fanout', { durable: true })
   await channel.assertExchange(topic, 'topic', { durable: true })
   for (const { exchange, key, queues } of routes) {
-    if (exchange !== '') for (const queue of queues) await channel.bindQueue(queue, exchange, key)
+    if (exchange === '') continue
+    for (const queue of queues) if (queue !== audit) await channel.bindQueue(queue, exchange, key)
   }
   await channel.close()
 }

@@ -6,7 +6,7 @@
 import { batchOf, produce, unlessGone, type Dice } from './producers.ts'
 import { idOf, partitionKey, topicOf, type Contents, type PartitionKey } from './promises.ts'
 import type { QueueBook } from './queue-book.ts'
-import { widePartitions } from './queue-places.ts'
+import { furtherQueues, widePartitions } from './queue-places.ts'
 import { readAll } from './read-back.ts'
 import type { WireClient } from './wire-client.ts'
 
@@ -51,14 +51,15 @@ export class QueueTopics {
   ): Promise<void> {
     const partition = dice.below(written.get(queue) ?? 1)
     const ids = Array.from({ length: 1 + dice.below(recordsMax) }, () => `kafka.${queue}:${this.next++}`)
-    for (const id of ids) book.publish([queue], id)
+    const taking = queuesOver(queue)
+    for (const id of ids) book.publish(taking, id)
     const batch = batchOf(ids, codecs[dice.below(codecs.length)])
     const [{ errorCode, baseOffset }] = await produce(client, [{ topic: queue, partition, batch }])
     if (errorCode !== 0) return complain(`${queue}: a Kafka producer was refused with ${errorCode}`)
     this.produced += ids.length
     const known = this.knownOf(partitionKey(queue, partition))
     for (const [index, id] of ids.entries()) {
-      book.confirm([queue], id)
+      book.confirm(taking, id)
       known.set(baseOffset + index, id)
     }
   }
@@ -75,6 +76,7 @@ export class QueueTopics {
   judgeOne(key: PartitionKey, contents: Contents, book: QueueBook): string[] {
     const broken: string[] = []
     const queue = topicOf(key)
+    const taking = queuesOver(queue)
     const known = this.knownOf(key)
     const found = new Map<number, string>()
     const places = new Map<string, number>()
@@ -90,9 +92,15 @@ export class QueueTopics {
       places.set(id, offset)
     }
     for (const [offset, id] of known)
-      if (!found.has(offset) && book.isOwed(queue, id))
+      if (!found.has(offset) && taking.some((one) => book.isOwed(one, id)))
         broken.push(`${key}: ${id} at ${offset} was taken by nobody, and no Kafka reader finds it`)
     this.known.set(key, found)
     return broken
   }
+}
+
+/** The queue and those that work its log off beside it. */
+function queuesOver(queue: string): readonly string[] {
+  const further = furtherQueues.get(queue)
+  return further === undefined ? [queue] : [queue, further]
 }
