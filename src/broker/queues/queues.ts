@@ -250,7 +250,16 @@ export class Queues implements QueuesPart {
       void partition.open(source.policy).then(
         (log) => {
           if (isRefusal(log)) return
-          this.#rooms.trimming.closed({ topic: source, partition, log, isGone: false, isListed: false })
+          this.#rooms.trimming.closed({
+            topic: source,
+            partition,
+            log,
+            // A log that is deleted fails.
+            get isGone() {
+              return log.failed
+            },
+            isListed: false,
+          })
         },
         // It is deleted, or cannot be read: then nothing of it can be given back now.
         () => undefined,

@@ -30,6 +30,9 @@ export interface NewFurtherQueue {
   readonly isVolatile: boolean
 }
 
+/** Further ledgers over one topic: all that are open are told of each append. */
+export const furtherLedgersMax = 4096
+
 const noOverrides: ReadonlyMap<string, string> = new Map()
 
 export class TopicLedgers {
@@ -61,6 +64,8 @@ export class TopicLedgers {
     if (over === undefined) return goneMeanwhile(wanted.over.name)
     const wrong = this.#host.createRefusal() ?? this.#notReady()
     if (wrong !== undefined) return wrong
+    if (catalog.further(over.id).length >= furtherLedgersMax)
+      return refuse('limitReached', `'${over.name}' has ${furtherLedgersMax} further ledgers, and may not have more.`)
     const plan: TopicFacts = {
       vhost,
       name,

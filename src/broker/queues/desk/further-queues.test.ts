@@ -85,6 +85,22 @@ test('a start opens those with a bound, so that they let go though nobody asks f
   expect([await next(session, 'short'), await next(session, 'short')]).toEqual(['d', 'e'])
 })
 
+test('one that nobody uses for as long as it said is gone, its topic stays; its number is taken again', async () => {
+  const store = new StubStore()
+  const session = await withOrders(store)
+  await declare(session, 'brief', { 'x-expires': 1000 })
+  await produce(session, ['a'])
+  expect(await next(session, 'brief')).toBe('a')
+  world.clock.advance(1001)
+  await turns(20)
+  expect(await session.queues.checkQueue('brief')).toMatchObject({ refused: 'queueMissing' })
+  expect(session.describeTopic({ name: 'orders' })).toMatchObject({ partitions: 1 })
+  // What the one before had read is nothing to the new one, also after a crash.
+  await declare(session, 'other')
+  store.crash()
+  expect(await next(await open(store), 'other')).toBe('a')
+})
+
 test('a declaration that the disk refuses leaves nothing, and may be made again', async () => {
   const store = new StubStore()
   const session = await withOrders(store)
