@@ -16,6 +16,7 @@ import {
 import { Catalog } from './catalog.ts'
 import type { ClusterView, Session, SessionIdentity } from './door.ts'
 import { defaultGroupSettings, type GroupSettings } from './groups/group-settings.ts'
+import type { TopicDirectory } from './directory.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
 import { LagDesk } from './lag-desk.ts'
 import { localOwnership } from './ownership.ts'
@@ -176,7 +177,11 @@ async function openState(world: World, store: Store, config: BrokerConfig) {
   const producerIds = new ProducerIds()
   const snapshots = new ProducerSnapshots()
   const quotas = new Quotas(world.clock)
-  const coordinator = new GroupCoordinator(world, catalog, groupSettings(settings))
+  const listed: TopicDirectory = {
+    find: (vhost, topic) => catalog.findListed(vhost, topic),
+    byId: (id) => catalog.byId(id),
+  }
+  const coordinator = new GroupCoordinator(world, listed, groupSettings(settings))
   // The catalog first: what the others find out after a replay they look up there.
   const queues = queueMachines(world, catalog)
   const { ledgers, topology, delays, epochs } = queues

@@ -113,6 +113,12 @@ export class Catalog implements Machine, TopicDirectory {
     return this.#state.topics.find(vhost, topic) ?? this.#volatile.find(vhost, topic)
   }
 
+  /** As find(), of what clients of Kafka see. */
+  findListed(vhost: string, topic: TopicRef): Topic | undefined {
+    const found = this.find(vhost, topic)
+    return found !== undefined && isListed(found) ? found : undefined
+  }
+
   /** As find(), for each message. */
   named(vhost: string, name: string): Topic | undefined {
     return this.#state.topics.named(vhost, name) ?? this.#volatile.named(vhost, name)

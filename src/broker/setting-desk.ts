@@ -7,7 +7,6 @@ import { AppendFailure } from '../log/store.ts'
 import { BrokerSettings, brokerSettingRows, brokerSettings, judgeBrokerSetting } from './settings/broker-settings.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import type { ConfigResource, SettingChange, SettingSource, SettingView } from './door.ts'
-import { isListed } from './catalog-topics.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
 import type { QueuePolicy } from './queues/facts.ts'
 import { queueSettingPrefix, queueSettingsOf, type QueueSetting } from './settings/queue-settings.ts'
@@ -56,8 +55,8 @@ export class SettingDesk {
   }
 
   #listed(vhost: string, name: string): Topic | Refusal {
-    const topic = this.#host.catalog.find(vhost, { name })
-    return topic !== undefined && isListed(topic) ? topic : refuse('unknownTopic', `There is no topic '${name}'.`)
+    const topic = this.#host.catalog.findListed(vhost, { name })
+    return topic ?? refuse('unknownTopic', `There is no topic '${name}'.`)
   }
 
   #declared(topic: Topic): ReadonlyMap<string, string> {

@@ -181,6 +181,7 @@ export const queueRows: readonly Row[] = [
         expect(await sides.topics()).not.toContain(name)
         await expect(sides.settings(name)).rejects.toThrow()
         await expect(sides.alter(name, { 'retention.ms': '1' })).rejects.toThrow()
+        await expect(sides.commit(name, 0)).rejects.toThrow()
       }
     },
   },

@@ -107,6 +107,12 @@ export class Sides {
     return all
   }
 
+  /** A group's offset, set from outside. */
+  async commit(topic: string, offset: number, groupId = 'committed'): Promise<void> {
+    const admin = await this.admin()
+    await admin.setOffsets({ groupId, topic, partitions: [{ partition: 0, offset: String(offset) }] })
+  }
+
   async settings(topic: string): Promise<Settings> {
     const admin = await this.admin()
     const { resources } = await admin.describeConfigs({
