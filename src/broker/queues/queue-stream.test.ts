@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { readProperties, writeProperties } from '../../base/properties.ts'
 import type { Field, FieldTable } from '../../base/fields.ts'
+import { logId } from '../../log/store.ts'
 import { turns } from '../broker-world.contract.ts'
 import { consume, publish, QueueStage, testMessage, TestConsumer } from './queue-stage.contract.ts'
 import { withPlace } from './message-place.ts'
@@ -149,4 +150,26 @@ test.each([
     ...before.filter(({ name }) => name !== 'x-stream-offset'),
     { name: 'x-stream-offset', value: { type: 'int64', value: 2 ** 40 + 7 } },
   ])
+})
+
+test('one partition that cannot be opened stops none of the others, and is tried again', async () => {
+  const stage = await QueueStage.open()
+  stage.partitionsOf.set('s', 2)
+  await stage.anyQueue('s', { type: 'stream' })
+  await stage.crash()
+  const broken = logId(stage.topic('/', 's').id, 1)
+  const openLog = stage.store.open.bind(stage.store)
+  stage.store.open = (id, ...rest) => (id === broken ? Promise.reject(new Error('a bad disk')) : openLog(id, ...rest))
+  const queue = stage.queues.find('/', 's')!
+  expect(await queue.ready()).toMatchObject({ refused: 'storageFailed' })
+  expect(await queue.opened()).toBeUndefined()
+  const consumer = consume(queue, { prefetch: 10 })
+  await turns(4)
+  stage.store.open = openLog
+  stage.world.clock.advance(1000)
+  await turns(4)
+  const keys = ['a', 'b', 'c', 'd', 'e', 'f']
+  for (const key of keys) await publish(queue, testMessage(key, { headers: args({ 'x-key': text(key) }) }))
+  await turns(6)
+  expect(consumer.bodies.toSorted()).toEqual(keys)
 })

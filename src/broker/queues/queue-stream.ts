@@ -79,13 +79,19 @@ export class StreamQueue implements MovablePart, PumpTask {
 
   async ready(): Promise<Refusal | undefined> {
     if (this.isDeleted) return goneRefusal()
-    if (this.isReady) return undefined
-    const outcomes = await Promise.all(this.lanes.map(({ log }) => (log.canAppend ? undefined : log.open())))
-    return outcomes.find((refused) => refused !== undefined)
+    return this.isReady ? undefined : (await this.#open()).find((refused) => refused !== undefined)
   }
 
-  opened(): Promise<Refusal | undefined> {
-    return this.ready()
+  async opened(): Promise<Refusal | undefined> {
+    if (this.isDeleted) return goneRefusal()
+    if (this.isReady) return undefined
+    const outcomes = await this.#open()
+    return outcomes.includes(undefined) ? undefined : outcomes[0]
+  }
+
+  /** What each refused. */
+  #open(): Promise<(Refusal | undefined)[]> {
+    return Promise.all(this.lanes.map(({ log }) => (log.canAppend ? undefined : log.open())))
   }
 
   get isReady(): boolean {
