@@ -12,10 +12,10 @@ import { openAmqp } from '../protocols/amqp/connection.ts'
 import { openKafka } from '../protocols/kafka/connection.ts'
 import { parseAddress, printAddress } from './address.ts'
 import { adminSocketPath } from './admin-path.ts'
-import { openAdminSocket } from './admin-socket.ts'
 import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type StorePlace } from './config.ts'
 import { StartFailure, type Config } from './embedding.ts'
 import { openListener, type Drainable, type OpenListener } from './listeners.ts'
+import type { HttpListener } from './node-http.ts'
 import { nodeWorld } from './node-world.ts'
 import type { ClientProtocol, Surroundings } from './surroundings.ts'
 
@@ -87,7 +87,7 @@ export async function startServer(
     kafka = listeners.kafka
     const { amqp } = listeners
     const openSession = (identity: SessionIdentity): Session => broker.session(identity)
-    const admin = dataPath === undefined ? undefined : await openAdminSocket(real, dataPath, openSession)
+    const admin = dataPath === undefined ? undefined : await openAdmin(real, dataPath, openSession)
     if (admin !== undefined) opened.push({ close: () => admin.drain(drainMs) })
     let closing: Promise<void> | undefined
     return {
@@ -183,6 +183,16 @@ function brokerConfig(
     ...(config.advertise === undefined ? {} : { advertisedListeners: `PLAINTEXT://${config.advertise}` }),
     ...(clusterId === undefined ? {} : { clusterId }),
   }
+}
+
+async function openAdmin(
+  world: World,
+  dataPath: string,
+  openSession: (identity: SessionIdentity) => Session,
+): Promise<HttpListener | undefined> {
+  // In memory there is none: what it needs of Node is not loaded for nothing.
+  const { openAdminSocket } = await import('./admin-socket.ts')
+  return openAdminSocket(world, dataPath, openSession)
 }
 
 interface OpenedStore {

