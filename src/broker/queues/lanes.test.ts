@@ -72,6 +72,18 @@ test('bytes are those of all lanes; over the limit publishers are refused', asyn
   expect(states).toEqual(['stored', 'stored', 'stored', 'stored', 'refused', 'refused'])
 })
 
+test('after a start a limit counts what lies in lanes that nobody publishes to', async () => {
+  const [stage, queue] = await open(3, { lengthMax: 4 })
+  for (const key of keys.slice(1)) await publish(queue, keyed(key, 'a'), keyed(key, 'b'))
+  await stage.settle()
+  await stage.crash()
+  const again = stage.queues.find('/', 'q') as Queue
+  expect(again.lanes.map((lane) => lane.isOpen)).toEqual([false, false, false])
+  for (let at = 0; at < 3; at++) await publish(again, keyed(keys[0], String(at)))
+  await turns(6)
+  expect(again.messages).toBe(4)
+})
+
 test('a time to live holds in each lane', async () => {
   const [stage, queue] = await open(3, { messageTtlMs: 1000 })
   await fill(queue, 3)

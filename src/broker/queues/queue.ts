@@ -85,7 +85,7 @@ export class Queue implements QueuePart, PumpTask {
       deadLettering: () => rooms.deadLettering(),
       woken: (lane) => this.#woken(lane),
       flushed: () => this.#choice.next(),
-      opened: () => this.#listOpen(),
+      opened: () => this.#opened(),
       counted: () => this.#limits.enforce(),
       timedOut: (consumer) => this.#timedOut(consumer),
     }
@@ -137,6 +137,17 @@ export class Queue implements QueuePart, PumpTask {
 
   #listOpen(): void {
     this.#open = this.#lanes.filter((lane) => lane.isOpen).map((lane) => lane.rules)
+  }
+
+  #opened(): void {
+    this.#listOpen()
+    this.#openForLimits()
+  }
+
+  /** A limit is of all lanes: while one is at work the others are counted. */
+  #openForLimits(): void {
+    const { lengthMax, lengthBytesMax } = this.policy
+    if (this.#open.length > 0 && (lengthMax !== undefined || lengthBytesMax !== undefined)) this.#openLanes()
   }
 
   #openLanes(): void {
@@ -408,6 +419,7 @@ export class Queue implements QueuePart, PumpTask {
     this.policy = policy
     this.#consumers.isSingleActive = policy.singleActiveConsumer
     for (const rules of this.#open) rules.policyChanged(before)
+    this.#openForLimits()
     for (const lane of this.#lanes) this.#woken(lane)
     this.resume()
   }
