@@ -619,6 +619,15 @@ describe('advance', () => {
     await connection.close()
   })
 
+  test('ends when the broker closes in the middle of it', async () => {
+    const { broker, channel } = await openBench()
+    await channel.assertQueue(queue, { messageTtl: 86_400_000 })
+    const advanced = broker.clock.advance('7d')
+    await broker.close()
+    await within('the end of it', advanced)
+    await broker.clock.advance('1h')
+  })
+
   test('refuses what is no duration; a broker on the real clock has no such thing', async () => {
     const { broker } = await openBench()
     await expect(broker.clock.advance('soon' as Duration)).rejects.toThrow('"soon" is no duration')

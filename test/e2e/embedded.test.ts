@@ -3,7 +3,7 @@
 // Does not know: time (embedded-clock.test.ts), faults.
 
 import amqplib from 'amqplib'
-import { Kafka, logLevel } from 'kafkajs'
+import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startBroker, type RunningBroker } from '../../src/index.ts'
 import { Arrivals } from './place.ts'
@@ -76,6 +76,17 @@ describe('topics', () => {
     expect(Buffer.from(first.value ?? []).toString()).toBe('v')
     expect(first).toMatchObject({ partition: 0, offset: 0, timestamp: 1234 })
     expect(first.headers).toEqual({ kind: [Buffer.from('x'), Buffer.from('y')], one: Buffer.from('z') })
+  })
+
+  test('batches that a client compressed', async () => {
+    const producer = kafkaOf(broker).producer()
+    await producer.connect()
+    const messages = ['small', 'x'.repeat(200_000), 'y'.repeat(200_000)].map((value) => ({ value }))
+    for (const sent of [messages.slice(0, 1), messages])
+      await producer.send({ topic: 'packed', messages: sent, compression: CompressionTypes.GZIP })
+    await producer.disconnect()
+    const values = (await broker.topics.records('packed')).map(({ value }) => value)
+    expect(values).toEqual([messages[0], ...messages].map(({ value }) => value))
   })
 
   test('more than one batch and one read, in order', async () => {
