@@ -11,6 +11,7 @@ import { refuse } from '../errors.ts'
 import { publication, Stage, type StageQueue } from './channels/channel-stage.contract.ts'
 import { DeadLetters } from './dead-letter.ts'
 import type { QueuePolicy } from './facts.ts'
+import { letterOf, redriven } from './redrive-letter.ts'
 
 function staged(policy: Partial<QueuePolicy> = { deadLetterExchange: 'dlx' }) {
   const stage = new Stage()
@@ -211,6 +212,43 @@ describe('what goes nowhere is closed and counted', () => {
     await turns()
     expect([source.closed.size, source.messages]).toEqual([2, 0])
     expect(counted(stage, `deadletters.dropped.${why}`)).toBe(2)
+  })
+
+  test('of a queue with a ledger of its own over the log it would go into', async () => {
+    const { stage, source, deadLetters } = staged({ deadLetterTopic: 'orders' })
+    const orders = stage.queue('orders')
+    Object.assign(source, { lanes: [orders] })
+    deadLetters.deadLetter(source, dying(stage, source, 1), 'expired')
+    await turns()
+    expect([orders.messages, source.closed.size]).toEqual([0, 1])
+    expect(counted(stage, 'deadletters.dropped.cycle')).toBe(1)
+  })
+
+  test('not of what somebody sent back', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    const last = stage.queue('last')
+    target.setPolicy({ ...target.policy, deadLetterExchange: '', deadLetterRoutingKey: 'last' })
+    for (const [times, message] of [
+      [1, 'm0'],
+      [2, 'm0'],
+    ] as const) {
+      const offsets = times === 1 ? dying(stage, source, 1) : [source.acquire(false)]
+      deadLetters.deadLetter(source, offsets, 'expired')
+      await turns()
+      deadLetters.deadLetter(target, [target.acquire(false)], 'expired')
+      await turns()
+      expect(last.bodies).toEqual([message])
+      const stored = last.stored(last.acquire(false))
+      source.add(redriven(stored, letterOf(stored), false))
+    }
+    expect(counted(stage, 'deadletters.dropped.cycle')).toBe(0)
+    // Nobody sends it back any more: round it does not go.
+    target.setPolicy({ ...target.policy, deadLetterRoutingKey: 'q' })
+    deadLetters.deadLetter(source, [source.acquire(false)], 'expired')
+    await turns()
+    deadLetters.deadLetter(target, [target.acquire(false)], 'expired')
+    await turns()
+    expect(counted(stage, 'deadletters.dropped.cycle')).toBe(1)
   })
 
   test('a reject goes round', async () => {

@@ -8,7 +8,7 @@ import { MiB } from '../../base/limits.ts'
 import type { Timer, World } from '../../base/world.ts'
 import type { AppendEntry } from '../../log/store.ts'
 import { isRefusal, type Refusal } from '../errors.ts'
-import { isCycle, recordDeath, type Dead, type DeathSource } from './death.ts'
+import { isCycle, recordDeath, type Dead, type DeathSource, type IsGiven } from './death.ts'
 import { isDeadLettered } from './facts.ts'
 import { tellsPlace } from './queue-log.ts'
 import type {
@@ -277,7 +277,7 @@ export class DeadLetters implements DeadLettering {
     const targets =
       topic === undefined
         ? this.#routed(queue.topic.vhost, letter, keys, dead, reason)
-        : this.#goesRound(topic.topic.name, dead, reason)
+        : this.#goesRound(queue.topic.vhost, topic.topic.name, dead, reason)
           ? undefined
           : [topic]
     if (targets === undefined) return undefined
@@ -301,7 +301,7 @@ export class DeadLetters implements DeadLettering {
     for (const destination of destinations) {
       const target = queues.findLog(vhost, destination)
       if (target === undefined || target.isDeleted) continue
-      if (this.#goesRound(destination, dead, reason)) continue
+      if (this.#goesRound(vhost, destination, dead, reason)) continue
       targets.push(target)
     }
     return targets.length === 0 ? undefined : targets
@@ -326,8 +326,8 @@ export class DeadLetters implements DeadLettering {
   }
 
   /** A client's reject is a decision of somebody's: it may send a message round as often as it likes. */
-  #goesRound(destination: string, dead: Dead, reason: DeathReason): boolean {
-    if (reason === 'rejected' || !isCycle(destination, dead)) return false
+  #goesRound(vhost: string, destination: string, dead: Dead, reason: DeathReason): boolean {
+    if (reason === 'rejected' || !isCycle(destination, dead, isGivenIn(this.#host.queues, vhost))) return false
     this.#dropped('cycle')
     return true
   }
@@ -378,6 +378,12 @@ export class DeadLetters implements DeadLettering {
     await Promise.allSettled(this.#moving)
   }
 }
+
+/** What is stored in a topic is given to the queue of its name, and to those with further ledgers over its logs. */
+export const isGivenIn =
+  (queues: Pick<QueuesPart, 'find'>, vhost: string): IsGiven =>
+  (queue, target) =>
+    queue === target || queues.find(vhost, queue)?.lanes.at(0)?.topic.name === target
 
 /** A dead letter topic that refuses a message, by its size or for want of room, may take it later: it waits. */
 const isTaken = (topic: QueuePart | undefined, { bodyBytes }: NewMessage): boolean =>

@@ -196,7 +196,12 @@ describe('a cycle', () => {
     ['rejected before it was ever there', died(['z', 'rejected'], ['a', 'expired'], ['b', 'expired']), 'a', true],
     ['rejected there', died(['a', 'rejected'], ['b', 'expired']), 'a', false],
   ])('%s', (_, dead, target, isOne) => {
-    expect(isCycle(target, dead)).toBe(isOne)
+    expect(isCycle(target, dead, (queue, place) => queue === place)).toBe(isOne)
+  })
+
+  test('by a queue that is given what is stored there', () => {
+    const dead = died(['a', 'expired'], ['b', 'expired'])
+    expect(isCycle('log of a', dead, (queue, place) => place === `log of ${queue}`)).toBe(true)
   })
 })
 

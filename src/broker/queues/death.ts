@@ -42,6 +42,8 @@ export interface Death {
   readonly queue: string
   readonly reason: string
   readonly table: FieldTable
+  /** Somebody sent the message back since. */
+  readonly isSentBack: boolean
 }
 
 export interface Dead {
@@ -66,7 +68,12 @@ export function recordDeath(
   const known = before.findIndex((death) => death.queue === queue && death.reason === reason)
   const last =
     known < 0
-      ? { queue, reason, table: firstTable(dying.exchange, routingKeys, queue, reason, expiration, nowMs) }
+      ? {
+          queue,
+          reason,
+          table: firstTable(dying.exchange, routingKeys, queue, reason, expiration, nowMs),
+          isSentBack: false,
+        }
       : again(before[known])
   const deaths = [last, ...before.filter((_, index) => index !== known)]
   let written = withField(headers, 'x-death', arrayField(deaths.map(({ table }) => tableField(table))))
@@ -81,10 +88,19 @@ export function recordDeath(
   return { properties, routingKeys, deaths }
 }
 
-/** Whether nobody but the broker has moved the message around since it left `target`: it would go on for ever. */
-export function isCycle(target: string, { deaths }: Pick<Dead, 'deaths'>): boolean {
-  const at = deaths.findIndex(({ queue }) => queue === target)
-  return at >= 0 && deaths.slice(0, at + 1).every(({ reason }) => reason !== 'rejected')
+/** Whether a queue is given what is stored in `target`: it is that queue, or has a ledger of its own over its log. */
+export type IsGiven = (queue: string, target: string) => boolean
+
+/**
+ * Whether nobody but the broker has moved the message around since it left a queue that what is stored in `target` gets
+ * into: it would go on for ever.
+ */
+export function isCycle(target: string, { deaths }: Pick<Dead, 'deaths'>, isGiven: IsGiven): boolean {
+  for (const { queue, reason, isSentBack } of deaths) {
+    if (reason === 'rejected' || isSentBack) return false
+    if (isGiven(queue, target)) return true
+  }
+  return false
 }
 
 export const sourceTopicHeader = 'x-source-topic'
@@ -103,8 +119,14 @@ function withSource(headers: FieldTable, source: DeathSource, isDeadLetter: bool
 }
 
 /** As isCycle(), of a dead letter as it is. */
-export const hasDiedIn = (queue: string, properties: Buffer): boolean =>
-  isCycle(queue, { deaths: deathsIn(readProperties(properties).headers ?? noFields) })
+export const hasDiedIn = (queue: string, properties: Buffer, isGiven: IsGiven): boolean =>
+  isCycle(queue, { deaths: deathsIn(readProperties(properties).headers ?? noFields) }, isGiven)
+
+const sentBackField = 'redriven'
+
+/** What is written of each death when somebody sends the message back: what the broker did before is done with. */
+export const sentBack = (death: FieldTable): FieldTable =>
+  withField(death, sentBackField, { type: 'bool', value: true })
 
 function deathsIn(headers: FieldTable): Death[] {
   const field = findField(headers, 'x-death')
@@ -115,14 +137,16 @@ function deathsIn(headers: FieldTable): Death[] {
     const table = entry.value
     const queue = fieldText(findField(table, 'queue'))
     const reason = fieldText(findField(table, 'reason'))
-    if (queue !== undefined && reason !== undefined) deaths.push({ queue, reason, table })
+    const isSentBack = findField(table, sentBackField) !== undefined
+    if (queue !== undefined && reason !== undefined) deaths.push({ queue, reason, table, isSentBack })
   }
   return deaths
 }
 
 function again({ queue, reason, table }: Death): Death {
   const count = fieldInteger(findField(table, 'count')) ?? 0
-  return { queue, reason, table: withField(table, 'count', int64Field(count + 1)) }
+  const counted = withField(table, 'count', int64Field(count + 1))
+  return { queue, reason, table: counted.filter(({ name }) => name !== sentBackField), isSentBack: false }
 }
 
 function firstTable(

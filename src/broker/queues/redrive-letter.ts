@@ -1,21 +1,23 @@
 // A dead letter on its way back: whether a filter wants it, where it came from, and what it is when it is stored again.
-// Promises: x-death and its kin stay; x-redriven counts how often it was sent back; exchange and routing key are those
-// it was published with, where its deaths tell them.
+// Promises: x-death and its kin stay, each death marked as sent back; x-redriven counts how often it was; exchange and
+// routing key are those it was published with, where its deaths tell them.
 // Does not know: queues, topics, who moves it.
 
 import {
+  arrayField,
   fieldInteger,
   fieldText,
   findField,
   int64Field,
   noFields,
+  tableField,
   withField,
   type Field,
   type FieldTable,
 } from '../../base/fields.ts'
 import { readProperties, withHeaders } from '../../base/properties.ts'
 import { refuse, type Refusal } from '../errors.ts'
-import { sourceTopicHeader } from './death.ts'
+import { sentBack, sourceTopicHeader } from './death.ts'
 import { Patterns } from './exchanges/pattern.ts'
 import { offsetHeader, partitionHeader } from './message-place.ts'
 import type { NewMessage, StoredMessage } from './parts.ts'
@@ -60,9 +62,8 @@ function deathsIn(headers: FieldTable): FieldTable[] {
 /** What is stored again. `isPlaced`: partition and offset stand in its headers only because it was read. */
 export function redriven(stored: StoredMessage, letter: Letter, isPlaced: boolean): NewMessage {
   const times = fieldInteger(findField(letter.headers, redrivenHeader)) ?? 0
-  const headers = isPlaced
-    ? letter.headers.filter(({ name }) => name !== partitionHeader && name !== offsetHeader)
-    : letter.headers
+  const marked = stored.isDeadLetter ? sentBackHeaders(letter.headers) : letter.headers
+  const headers = isPlaced ? marked.filter(({ name }) => name !== partitionHeader && name !== offsetHeader) : marked
   return {
     exchange: letter.exchange,
     routingKey: letter.routingKey,
@@ -71,6 +72,14 @@ export function redriven(stored: StoredMessage, letter: Letter, isPlaced: boolea
     bodyBytes: stored.body.length,
     isDeadLetter: stored.isDeadLetter,
   }
+}
+
+/** What it went through until now makes no circle of what it goes through next. */
+function sentBackHeaders(headers: FieldTable): FieldTable {
+  const field = findField(headers, 'x-death')
+  if (field?.type !== 'array') return headers
+  const deaths = field.value.map((one) => (one.type === 'table' ? tableField(sentBack(one.value)) : one))
+  return withField(headers, 'x-death', arrayField(deaths))
 }
 
 const firstText = (field: Field | undefined): string | undefined =>

@@ -6,6 +6,7 @@
 import type { World } from '../../../base/world.ts'
 import type { AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
+import { isGivenIn } from '../dead-letter.ts'
 import { hasDiedIn } from '../death.ts'
 import type { CopyingBinding, LedgerPart, LedgersPart, NewMessage, QueuePart, QueuesPart, Router } from '../parts.ts'
 
@@ -56,11 +57,12 @@ export class CursorMoves {
       names = routed
     }
     const targets: QueuePart[] = []
+    const isGiven = isGivenIn(queues, vhost)
     for (const name of names) {
       const target = queues.findLog(vhost, name)
       if (target === undefined || target.isDeleted) continue
       // Nobody but the broker moved it around since it left that queue: it would go on for ever.
-      if (message.isDeadLetter && hasDiedIn(name, message.properties)) this.#dropped('cycle')
+      if (message.isDeadLetter && hasDiedIn(name, message.properties, isGiven)) this.#dropped('cycle')
       else if (isTooLarge(target, message.bodyBytes)) this.#dropped('tooLarge')
       else targets.push(target)
     }
