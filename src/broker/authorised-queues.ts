@@ -21,7 +21,7 @@ import type {
 } from './queue-door.ts'
 import type { ChannelIdentity } from './queues/channels/channel-host.ts'
 import type { ExchangeDesk } from './queues/exchanges/exchange-desk.ts'
-import type { Redrive } from './queues/redrive.ts'
+import type { Redrive } from './queues/dead-letters/redrive.ts'
 import { newOwner, type QueueDesk } from './queues/desk/queue-desk.ts'
 
 /** The rooms behind these calls. */

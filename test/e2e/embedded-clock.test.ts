@@ -88,7 +88,7 @@ const groupState = (bench: Bench) => async (): Promise<string> => {
 const rows: readonly Row[] = [
   {
     what: 'a message has its own time to live',
-    timer: 'src/broker/queues/queue-expiry.ts',
+    timer: 'src/broker/queues/lanes/queue-expiry.ts',
     due: '1m',
     arrange: async (bench) => {
       await bench.channel.assertQueue(queue)
@@ -100,7 +100,7 @@ const rows: readonly Row[] = [
   },
   {
     what: 'a queue has a time to live for its messages, and a place for the dead',
-    timer: 'src/broker/queues/queue-expiry.ts',
+    timer: 'src/broker/queues/lanes/queue-expiry.ts',
     due: '30m',
     arrange: async (bench) => {
       await bench.channel.assertQueue('dead')
@@ -140,7 +140,7 @@ const rows: readonly Row[] = [
   },
   {
     what: 'a consumer that acknowledges nothing loses what it holds',
-    timer: 'src/broker/queues/queue-timeouts.ts',
+    timer: 'src/broker/queues/lanes/queue-timeouts.ts',
     due: '10m',
     arrange: async (bench) => {
       await bench.channel.assertQueue(queue, {
@@ -198,7 +198,7 @@ const rows: readonly Row[] = [
   },
   {
     what: 'the room of what is worked off is given back',
-    timer: 'src/broker/queues/queue-trimming.ts',
+    timer: 'src/broker/queues/keeping/queue-trimming.ts',
     due: '2s',
     short: '2s',
     arrange: async (bench) => {
@@ -213,7 +213,7 @@ const rows: readonly Row[] = [
   },
   {
     what: 'a message that was given back waits before its next try',
-    timer: 'src/broker/queues/queue-retries.ts',
+    timer: 'src/broker/queues/lanes/queue-retries.ts',
     due: '10m',
     arrange: async (bench) => {
       await bench.channel.assertQueue(queue, {
@@ -413,7 +413,7 @@ describe('every timer', () => {
       ],
       ['src/engines/local/writer.ts', 'a write that the disk took half of: no fault of these makes one'],
       [
-        'src/broker/queues/lane.ts',
+        'src/broker/queues/lanes/lane.ts',
         'a log that cannot be opened for waiting consumers: no fault of these keeps one shut',
       ],
     ])
@@ -462,7 +462,7 @@ const failures: readonly Failure[] = [
   },
   {
     what: 'dead letters that could not be stored',
-    timer: 'src/broker/queues/dead-letter.ts',
+    timer: 'src/broker/queues/dead-letters/dead-letter.ts',
     due: '1m',
     fails: 'appends',
     arrange: async (bench) => {
@@ -524,7 +524,7 @@ const failures: readonly Failure[] = [
   },
   {
     what: 'the epoch of a single active consumer that could not be noted',
-    timer: 'src/broker/queues/epochs.ts',
+    timer: 'src/broker/queues/lanes/epochs.ts',
     due: '1s',
     fails: 'appends',
     arrange: async (bench) => {
@@ -540,7 +540,7 @@ const failures: readonly Failure[] = [
   },
   {
     what: 'a message that could not be read for its consumer',
-    timer: 'src/broker/queues/dispatch.ts',
+    timer: 'src/broker/queues/lanes/dispatch.ts',
     due: '1s',
     fails: 'reads',
     arrange: async (bench) => {
@@ -555,7 +555,7 @@ const failures: readonly Failure[] = [
   },
   {
     what: 'a stream that could not be read',
-    timer: 'src/broker/queues/queue-stream.ts',
+    timer: 'src/broker/queues/stream/queue-stream.ts',
     due: '1s',
     fails: 'reads',
     arrange: async (bench) => {

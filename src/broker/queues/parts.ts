@@ -9,7 +9,7 @@ import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Refusal } from '../errors.ts'
 import type { BindingFacts, ExchangeFacts, QueuePolicy } from './facts.ts'
-import type { SharedBatch } from './shared-batch.ts'
+import type { SharedBatch } from './messages/shared-batch.ts'
 
 // --- routing ------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import { refuse } from '../errors.ts'
 import { turns } from '../broker-world.contract.ts'
-import { windowsBytesMax } from './reading.ts'
+import { windowsBytesMax } from './messages/reading.ts'
 import { consume, publish, QueueStage, testMessage } from './queue-stage.contract.ts'
 
 const mebibyte = Buffer.alloc(1024 * 1024, 'x')

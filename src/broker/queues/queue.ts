@@ -9,12 +9,12 @@ import type { Topic } from '../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../errors.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Partitions } from '../streams/partitions.ts'
-import { epochEntry } from './consumer-epoch.ts'
-import { Consumers } from './consumers.ts'
+import { epochEntry } from './lanes/consumer-epoch.ts'
+import { Consumers } from './lanes/consumers.ts'
 import type { QueuePolicy } from './facts.ts'
-import { Lane, type LaneHost } from './lane.ts'
-import { LaneTurns } from './lane-turns.ts'
-import { Limits } from './limits.ts'
+import { Lane, type LaneHost } from './lanes/lane.ts'
+import { LaneTurns } from './lanes/lane-turns.ts'
+import { Limits } from './lanes/limits.ts'
 import type {
   DeadLettering,
   EpochsPart,
@@ -24,12 +24,12 @@ import type {
   QueuePart,
   StoredMessage,
 } from './parts.ts'
-import { goneRefusal, type PlacedAt, type QueueTools } from './queue-log.ts'
-import type { QueueRules } from './queue-rules.ts'
+import { goneRefusal, type PlacedAt, type QueueTools } from './lanes/queue-log.ts'
+import type { QueueRules } from './lanes/queue-rules.ts'
 import type { PumpTask } from './queue-turns.ts'
-import { PartitionChoice } from './partition-choice.ts'
+import { PartitionChoice } from './lanes/partition-choice.ts'
 import { refusedReceipt, storedReceipt } from './receipt.ts'
-import type { SharedBatch } from './shared-batch.ts'
+import type { SharedBatch } from './messages/shared-batch.ts'
 
 /** What a queue is made with. */
 export interface QueueRooms extends QueueTools {

@@ -9,12 +9,12 @@ import { PropertyScan } from '../../../base/property-scan.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { Publication, Published, Receipt } from '../../queue-door.ts'
 import type { ChannelHost, ChannelIdentity } from './channel-host.ts'
-import { tombstoneHeader } from '../message.ts'
+import { tombstoneHeader } from '../messages/message.ts'
 import { expirationFault } from './publishing-expiration.ts'
 import type { Destinations, NewMessage, QueuePart } from '../parts.ts'
 import { ReceiptCombiner, storedReceipt } from '../receipt.ts'
 import { isReplyAddress, replyQueue } from './reply-to.ts'
-import { SharedBatch, sharedBodyBytesMin } from '../shared-batch.ts'
+import { SharedBatch, sharedBodyBytesMin } from '../messages/shared-batch.ts'
 
 const nothing: readonly string[] = []
 const carbonCopy = Buffer.from('CC')

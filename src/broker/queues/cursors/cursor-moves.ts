@@ -6,8 +6,8 @@
 import type { World } from '../../../base/world.ts'
 import type { AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
-import { isGivenIn } from '../dead-letter.ts'
-import { hasDiedIn } from '../death.ts'
+import { isGivenIn } from '../dead-letters/dead-letter.ts'
+import { hasDiedIn } from '../dead-letters/death.ts'
 import type { CopyingBinding, LedgerPart, LedgersPart, NewMessage, QueuePart, QueuesPart, Router } from '../parts.ts'
 
 export interface CursorMovesHost {

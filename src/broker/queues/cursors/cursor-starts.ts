@@ -9,7 +9,7 @@ import { baseOffsetAt } from '../../../log/batch.ts'
 import { offset, type Log } from '../../../log/store.ts'
 import { findOffset } from '../../streams/reading.ts'
 import type { BindingFacts } from '../facts.ts'
-import { startArgument, startSaidBy, type StreamStart } from '../stream-start.ts'
+import { startArgument, startSaidBy, type StreamStart } from '../stream/stream-start.ts'
 
 export function bindingStartOf(binding: BindingFacts, nowMs: number): StreamStart {
   const said = findField(binding.arguments, startArgument)

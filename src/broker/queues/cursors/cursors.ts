@@ -8,7 +8,7 @@ import type { Topic } from '../../catalog.ts'
 import type { Partitions } from '../../streams/partitions.ts'
 import type { Binding } from '../exchanges/bindings.ts'
 import type { LedgersPart, QueuesPart } from '../parts.ts'
-import { ReadingBudget } from '../reading.ts'
+import { ReadingBudget } from '../messages/reading.ts'
 import { Cursor, type CursorTools } from './cursor.ts'
 import { CursorMoves, type CursorMovesHost } from './cursor-moves.ts'
 

@@ -21,7 +21,7 @@ import type {
   QueuePart,
   StoredMessage,
 } from '../parts.ts'
-import { QueueLog, type QueueTools } from '../queue-log.ts'
+import { QueueLog, type QueueTools } from '../lanes/queue-log.ts'
 import { storedReceipt } from '../receipt.ts'
 
 /** Which bucket it is: kept in the machine log when it is durable. */

@@ -20,12 +20,12 @@ import { DelayBucket, type BucketFacts } from './delay-bucket.ts'
 import { delayAsked } from './delay-header.ts'
 import { DelayMoves, type DelayMovesHost } from './delay-moves.ts'
 import type { ExchangeFacts } from '../facts.ts'
-import { MessageWriter } from '../message.ts'
+import { MessageWriter } from '../messages/message.ts'
 import type { DelaysPart, Destinations, LedgersPart, QueuePart } from '../parts.ts'
-import type { QueueTools } from '../queue-log.ts'
-import { Trimming } from '../queue-trimming.ts'
+import type { QueueTools } from '../lanes/queue-log.ts'
+import { Trimming } from '../keeping/queue-trimming.ts'
 import { QueueTurns } from '../queue-turns.ts'
-import { ReadingBudget } from '../reading.ts'
+import { ReadingBudget } from '../messages/reading.ts'
 
 /** Reserved, behind the machine log's: the logs of buckets are its partitions, by their numbers. */
 const durableTopicId = 'AAAAAAAAAAAAAAAAAAAAAw' as TopicId

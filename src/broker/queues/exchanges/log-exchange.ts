@@ -7,7 +7,7 @@ import { fieldNumber, fieldText, findField, type FieldTable } from '../../../bas
 import { partitionsMax } from '../../../base/limits.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import type { BindingFacts, ExchangeFacts } from '../facts.ts'
-import { startArgument, startSaidBy } from '../stream-start.ts'
+import { startArgument, startSaidBy } from '../stream/stream-start.ts'
 import { topicBindingFault } from './pattern.ts'
 import { headerCondition, headersFault, type HeaderCondition } from './routing-headers.ts'
 

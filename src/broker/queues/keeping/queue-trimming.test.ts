@@ -1,0 +1,51 @@
+// Trimming when the disk does not go along.
+// Promises: a log and a ledger of a few numbers each.
+// Does not know: engines; what is trimmed and rewritten when all is well is in the tests of queues.
+
+import { expect, test } from 'vitest'
+import { MiB } from '../../../base/limits.ts'
+import { DiskError } from '../../../base/world.ts'
+import { offset, type Log } from '../../../log/store.ts'
+import type { Topic } from '../../catalog.ts'
+import { testWorld, turns } from '../../broker-world.contract.ts'
+import type { Partition } from '../../streams/partition.ts'
+import { Trimming, type TrimmedLog } from './queue-trimming.ts'
+
+test('a segment that cannot be written anew on a full disk is tried again when more is closed', async () => {
+  const world = testWorld()
+  const ledger = { committedFloor: 0, countOpen: () => 10, nextOpen: () => 0, nextClosed: () => Infinity }
+  const trimming = new Trimming(world, () => [ledger])
+  const segment = (base: number, next: number) => ({
+    base: offset(base),
+    next: offset(next),
+    bytes: 8 * MiB,
+    maxTimestampMs: 0,
+  })
+  let isFull = true
+  const rewritten: number[] = []
+  const log = {
+    start: offset(0),
+    end: offset(200),
+    committed: offset(200),
+    failed: false,
+    segments: () => [segment(0, 100), segment(100, 200)],
+    rewrite: async (base: number) => {
+      if (isFull) throw new DiskError('full', '0.log.rewritten', 'no space')
+      rewritten.push(base)
+    },
+  } as unknown as Log
+  const topic = { policy: { dropsConsumed: true, consumedMs: 0, consumedBytes: 0, holdGroups: [] } } as unknown as Topic
+  const trimmed: TrimmedLog = { topic, partition: {} as Partition, log, isGone: false, isListed: false }
+  const look = async (): Promise<void> => {
+    trimming.closed(trimmed)
+    world.clock.advance(1000)
+    await turns()
+  }
+  await look()
+  expect(rewritten).toEqual([])
+  isFull = false
+  await look()
+  await look()
+  expect(rewritten).toEqual([0])
+  await trimming.close()
+})
