@@ -90,10 +90,10 @@ export class ChannelConsumer implements QueueConsumer, Consumer {
   }
 
   cancelled(reason: CancelReason): void {
+    // One that was too slow, its client may have ended it before: others are given what it holds.
+    if (reason === 'consumerTimeout') this.isVoid = true
     if (this.isEnded) return
     this.isEnded = true
-    // One that was too slow: others are given what it holds.
-    this.isVoid = reason === 'consumerTimeout'
     this.#channel.ended(this, reason)
   }
 }

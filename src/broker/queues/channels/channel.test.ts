@@ -121,6 +121,24 @@ test('what a consumer held that was too slow is nobody’s to settle here any mo
   expect(queue.bodies).toEqual(['q0'])
 })
 
+test('also when its client had ended it before', async () => {
+  const { stage, sink, queue, channel } = staged(2)
+  const tag = await consume(channel, 'q')
+  const [consumer] = queue.taking
+  stage.pump()
+  await channel.cancel(tag)
+  consumer.cancelled('consumerTimeout')
+  for (const offset of [0, 1]) queue.giveBack(offset, true)
+  expect(sink.ended).toEqual([])
+  expect(await channel.get('q', false)).toMatchObject({ tag: 3 })
+  queue.told.length = 0
+  expect(channel.acknowledge(1, false)).toBe(true)
+  expect(channel.reject(2, false, false, false)).toBe(true)
+  expect(queue.told).toEqual([])
+  expect(channel.acknowledge(3, false)).toBe(true)
+  expect(queue.told.length).toBe(1)
+})
+
 /** A lane of a queue that has several. */
 class TestLane implements LanePart {
   readonly queue: StageQueue
