@@ -228,6 +228,27 @@ test('deleting says how many messages went, is refused where asked for, and is n
   expect(await one.queues.purgeQueue('q')).toEqual(missing)
 })
 
+test('a queue with a partition that cannot be opened is not taken for empty', async () => {
+  const made = await bench()
+  await made.one.queues.declareQueue(queue('q', { arguments: args({ 'x-partitions': 2 }) }))
+  const channel = made.one.queues.openChannel(sink())
+  for (let count = 0; count < 2; count++) {
+    await publish(channel, 'q')
+    await turns()
+  }
+  await made.broker.close()
+  const { store } = made
+  const openLog = store.open.bind(store)
+  store.open = (id, ...rest) => (id.endsWith('-1') ? Promise.reject(new Error('a bad disk')) : openLog(id, ...rest))
+  await made.again()
+  const only = { ifUnused: false, ifEmpty: true }
+  const other = made.one.queues.openChannel(sink())
+  await other.get('q', true)
+  expect(await made.one.queues.deleteQueue('q', only)).toMatchObject({ refused: 'storageFailed' })
+  store.open = openLog
+  expect(await made.one.queues.deleteQueue('q', only)).toMatchObject({ refused: 'queueNotEmpty' })
+})
+
 test('consumers hear that their queue is gone', async () => {
   const { one, other } = await bench()
   await one.queues.declareQueue(queue('q'))

@@ -318,6 +318,9 @@ export class QueueDesk {
       )
     if (this.#isUntouched(topic)) return (await this.#end(topic)) ?? 0
     const queue = await this.#opened(topic)
+    // A partition that cannot be opened may hold some.
+    const refused = only.ifEmpty && !isRefusal(queue) ? await queue.ready() : undefined
+    if (refused !== undefined) return refused.refused === 'queueMissing' ? 0 : refused
     if (isRefusal(queue)) return queue.refused === 'queueMissing' ? 0 : queue
     if (type === 'classic' && only.ifUnused && queue.consumers > 0) return refuse('queueInUse', `${name} in use`)
     if (type === 'classic' && only.ifEmpty && queue.messages > 0) return refuse('queueNotEmpty', `${name} not empty`)
