@@ -165,14 +165,16 @@ export class Queue implements QueuePart, PumpTask {
   }
 
   async #ready(what: 'all' | 'any'): Promise<Refusal | undefined> {
-    if (this.isDeleted) return goneRefusal()
-    if (this.isReady) return undefined
-    let opened = 0
-    let refused: Refusal | undefined
-    for (const outcome of await Promise.all(this.#lanes.map((lane) => lane.ready())))
-      if (outcome === undefined) opened++
-      else refused ??= outcome
-    return what === 'any' && opened > 0 ? undefined : refused
+    for (;;) {
+      if (this.isDeleted) return goneRefusal()
+      if (this.isReady) return undefined
+      const lanes = this.#lanes
+      const outcomes = await Promise.all(lanes.map((lane) => lane.ready()))
+      // It may go on with others by now.
+      if (lanes !== this.#lanes) continue
+      const refused = outcomes.filter((outcome) => outcome !== undefined)
+      return what === 'any' && refused.length < outcomes.length ? undefined : refused.at(0)
+    }
   }
 
   get isReady(): boolean {
@@ -299,7 +301,8 @@ export class Queue implements QueuePart, PumpTask {
   }
 
   #woken(lane: Lane): void {
-    if (this.isDeleted || lane.isVoid) return
+    // What cannot be opened has nothing to give out; it comes by itself once it is open.
+    if (this.isDeleted || lane.isVoid || !lane.isOpen) return
     this.#turns.add(lane)
     this.#lookLater(lane)
     this.resume()

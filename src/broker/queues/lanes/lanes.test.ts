@@ -147,6 +147,48 @@ test('one lane that cannot be opened stops none of the others', async () => {
   expect(consumer.bodies).toEqual(expect.arrayContaining(['1:0', '1:1']))
 })
 
+test('while a lane cannot be opened the queue may be purged and its policy may change, also with a consumer', async () => {
+  const [stage] = await open(3)
+  await fill(await stage.queue('q'), 2)
+  await stage.settle()
+  await stage.crash()
+  const broken = logId(stage.topic('/', 'q').id, 1)
+  const openLog = stage.store.open.bind(stage.store)
+  stage.store.open = (id, ...rest) => (id === broken ? Promise.reject(new Error('a bad disk')) : openLog(id, ...rest))
+  const queue = stage.queues.find('/', 'q') as Queue
+  await queue.opened()
+  expect(await queue.purge()).toBe(4)
+  const consumer = consume(queue)
+  await turns(4)
+  expect(await queue.purge()).toBe(0)
+  queue.setPolicy({ ...queue.policy, lengthMax: 100 })
+  await turns(4)
+  stage.store.open = openLog
+  stage.world.clock.advance(1000)
+  await turns(8)
+  expect(consumer.bodies).toEqual(['1:0', '1:1'])
+})
+
+test('who waits until a queue is ready hears of the lanes it goes on with', async () => {
+  const [stage] = await open(2)
+  await publish(await stage.queue('q'), 'a')
+  await stage.settle()
+  await stage.crash()
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  const openLog = stage.store.open.bind(stage.store)
+  stage.store.open = (...given) => gate.then(() => openLog(...given))
+  const queue = stage.queues.find('/', 'q') as Queue
+  const waiting = [queue.ready(), queue.opened(), queue.take(true)] as const
+  stage.ledgerOf.set('q', 1)
+  stage.queues.find('/', 'q')
+  letGo()
+  expect(await waiting[0]).toBeUndefined()
+  expect(await waiting[1]).toBeUndefined()
+  expect(queue.isReady).toBe(true)
+  expect(await waiting[2]).toMatchObject({ offset: 0 })
+})
+
 test('one lane that cannot be read stops none of the others', async () => {
   const [stage, queue] = await open(3, { lengthMax: 100 })
   await fill(queue, 3)
