@@ -152,8 +152,8 @@ export interface LedgerPart {
   giveBack(offset: number, counts: boolean): void
   /** An acquired one came back in a way that counts, and stays acquired. */
   countReturn(offset: number): void
-  /** Those that are not closed and came back in a way that counts. */
-  counted(): number[]
+  /** Those that came back in a way that counts, in no order; undefined: none did. */
+  counted(): Float64Array | undefined
   /** Ready or acquired → closed. False: it is not known yet, or closed already. */
   close(offset: number, reason: ClosedReason): boolean
   /** Closes everything ready below `below`, of all or from an offset on; answers how many. */

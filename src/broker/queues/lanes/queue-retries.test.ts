@@ -4,12 +4,22 @@
 
 import { describe, expect, test } from 'vitest'
 import { readProperties } from '../../../base/properties.ts'
-import { turns } from '../../broker-world.contract.ts'
+import { testWorld, turns } from '../../broker-world.contract.ts'
 import type { RetryPolicy } from '../facts.ts'
-import { retriesMax } from './queue-retries.ts'
+import { Retries, retriesMax } from './queue-retries.ts'
+import type { Queue } from '../queue.ts'
 import { consume, publish, QueueStage } from '../queue-stage.contract.ts'
 
 const retry: RetryPolicy = { of: 'all', backoff: 'linear', minMs: 1000, maxMs: 2500, jitter: 0 }
+
+/** So many messages came back, and wait. */
+async function waitingIn(queue: Queue, count: number): Promise<void> {
+  await publish(queue, ...Array.from({ length: count }, () => 'x'))
+  const consumer = consume(queue)
+  while (consumer.got.length < count) await turns()
+  queue.cancel(consumer)
+  for (const { offset } of consumer.got) queue.lanes[0].giveBack(offset, true)
+}
 
 describe('what comes back', () => {
   test('waits longer each time, and the others pass it by', async () => {
@@ -125,6 +135,42 @@ describe('what comes back', () => {
     expect([queue.messages, queue.delayed]).toEqual([1, 0])
   })
 
+  test('is ready again turn by turn when the policy goes and very many wait', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q', { retry })
+    await waitingIn(queue, 3000)
+    queue.setPolicy({ ...queue.policy, retry: undefined })
+    expect([queue.messages, queue.delayed]).toEqual([1024, 1976])
+    for (let at = 0; at < 2; at++) stage.world.clock.advance(0)
+    expect([queue.messages, queue.delayed]).toEqual([3000, 0])
+    expect(await queue.take(false)).toMatchObject({ offset: 0 })
+  })
+
+  test('waits anew after a restart turn by turn when there is very much, and nothing is given out before', async () => {
+    const stage = await QueueStage.open()
+    let queue = await stage.queue('q', { retry })
+    await waitingIn(queue, 20_000)
+    await publish(queue, 'other')
+    await stage.settle()
+    stage.store.commit()
+    await stage.settle()
+    await stage.crash()
+    queue = await stage.queue('q')
+    const consumer = consume(queue)
+    expect([queue.messages, queue.delayed]).toEqual([15_905, 4096])
+    // Taken before it is its turn to wait.
+    const [soon] = queue.lanes[0].readyFrom(0, 20_000, 1)
+    expect(queue.lanes[0].hold(soon, 1)).toBe(true)
+    await turns()
+    expect(queue.delayed).toBe(19_999)
+    expect(consumer.bodies).toEqual(['other'])
+    stage.world.clock.advance(999)
+    await turns()
+    expect(consumer.got.length).toBe(1)
+    for (let at = 0; at < 30; at++) stage.world.clock.advance(1)
+    while (consumer.got.length < 20_000) await turns()
+  })
+
   test('waits anew after a restart, when it counted', async () => {
     const stage = await QueueStage.open()
     let queue = await stage.queue('q', { retry })
@@ -170,4 +216,37 @@ test('when too many wait nothing more is given out until one is due', async () =
   for (let ms = 1000; queue.delayed > 0; ms = 0) stage.world.clock.advance(ms)
   await turns(20)
   expect(consumer.got.length).toBeGreaterThan(0)
+})
+
+test('what is forgotten takes no memory for long, whatever its delay is', () => {
+  const { clock } = testWorld()
+  const due: number[] = []
+  const retries = new Retries({ clock, due: (offset) => void due.push(offset) })
+  retries.park(1, 5)
+  for (let offset = 2; offset < 20_000; offset++) {
+    retries.park(offset, 1e9 + offset)
+    retries.forget(offset)
+    expect(retries.entries).toBeLessThan(2000)
+  }
+  retries.park(0, 4)
+  clock.advance(5)
+  expect([due, retries.count]).toEqual([[0, 1], 0])
+})
+
+test('a lane that was full gives out again when retention takes what waits', async () => {
+  const stage = await QueueStage.open()
+  const queue = await stage.queue('q', { retry: { ...retry, minMs: 1e9, maxMs: 1e9 } })
+  for (let at = 0; at <= retriesMax; at += 5000) await publish(queue, ...Array.from({ length: 5000 }, () => 'x'))
+  const consumer = consume(queue)
+  while (queue.delayed < retriesMax) {
+    await turns(20)
+    for (const { offset } of consumer.got.splice(0)) queue.lanes[0].giveBack(offset, true)
+  }
+  consumer.got.length = 0
+  await publish(queue, 'later')
+  await turns(20)
+  expect(consumer.got).toEqual([])
+  queue.lanes[0].rules.retire(retriesMax, 10_000)
+  await turns(20)
+  expect(consumer.bodies).toContain('later')
 })

@@ -9,6 +9,8 @@ import type { Clock, Timer } from '../../../base/world.ts'
 export const retriesMax = 100_000
 /** Messages given back in one turn. */
 const duePerTurn = 1024
+/** So many forgotten ones may lie in the heap, or as many as wait. */
+const forgottenMax = 1024
 /** Timers are bounded; a longer time is looked at again then. */
 const timerMsMax = 24 * 60 * 60 * 1000
 
@@ -18,7 +20,7 @@ export interface RetryHost {
   due(offset: number): void
 }
 
-/** One heap by due time; what is forgotten stays in it until its turn, as an entry that nobody knows any more. */
+/** One heap by due time; what is forgotten stays in it for a while, as an entry that nobody knows any more. */
 export class Retries {
   readonly #host: RetryHost
   /** When each is due, by the monotonic clock. */
@@ -35,6 +37,11 @@ export class Retries {
 
   get count(): number {
     return this.#dueMs.size
+  }
+
+  /** Entries of the heap: those that wait, and a bounded number of those that were forgotten. */
+  get entries(): number {
+    return this.#times.length
   }
 
   get isFull(): boolean {
@@ -60,13 +67,24 @@ export class Retries {
   forget(offset: number): void {
     if (!this.#dueMs.delete(offset)) return
     if (this.#dueMs.size === 0) this.#clear()
+    else if (this.#times.length > 2 * this.#dueMs.size + forgottenMax) this.#pushAnew([...this.#dueMs])
   }
 
-  /** All are due now. */
+  /** All are due now, the lowest first. */
   release(): void {
-    const offsets = this.offsets()
+    const nowMs = this.#host.clock.monotonicMs()
+    const offsets = Float64Array.from(this.#dueMs.keys()).sort()
     this.#clear()
-    for (const offset of offsets) this.#host.due(offset)
+    for (const offset of offsets) this.#dueMs.set(offset, nowMs)
+    this.#pushAnew(this.#dueMs)
+    this.#look()
+  }
+
+  /** The heap of those that wait, and of nothing else. */
+  #pushAnew(waiting: Iterable<readonly [number, number]>): void {
+    this.#offsets.length = 0
+    this.#times.length = 0
+    for (const [offset, atMs] of waiting) this.#push(offset, atMs)
   }
 
   #plan(): void {

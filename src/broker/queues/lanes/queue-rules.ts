@@ -40,6 +40,8 @@ export interface RuledLane {
 
 /** Messages that came back and how often they were handed out, for so many at most. */
 const returnsMax = 100_000
+/** Messages that begin to wait anew in one turn. */
+const anewPerTurn = 4096
 
 export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, ExpiringLane {
   readonly ledger: LedgerPart
@@ -58,6 +60,9 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   readonly #filter: MessageFilter | undefined
   readonly #timeouts: DeliveryTimeouts
   readonly #retries: Retries
+  /** Those that are to wait anew, in no order, and how many of them do. */
+  #anew: Float64Array | undefined
+  #anewAt = 0
   /** Where consumers are told: how often what came back was handed out before. */
   readonly #returns = new Map<number, number>()
 
@@ -88,6 +93,9 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
       (consumer) => ruled.timedOut(consumer),
     )
     this.#retries = new Retries({ clock: world.clock, due: (offset) => this.#dueAgain(offset) })
+    const { retry } = this.policy
+    if (retry === undefined || retry.of === 'returned') return
+    this.#anew = this.ledger.counted()
     this.#waitAnew()
   }
 
@@ -203,16 +211,16 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   get isFull(): boolean {
-    return this.#retries.isFull
+    return this.#retries.isFull || this.#anew !== undefined
   }
 
   /** An acquired message waits. */
   #park(offset: number): void {
     const { retry } = this.policy
     assert(retry !== undefined, 'only a queue that delays parks messages')
-    const wasFull = this.isFull
+    const wasFull = this.#retries.isFull
     this.#retries.park(offset, retryDelayMs(retry, this.ledger.deliveryCount(offset), this.#world.random.fraction()))
-    if (this.isFull && !wasFull) this.#world.trace.count('retries.full')
+    if (this.#retries.isFull && !wasFull) this.#world.trace.count('retries.full')
   }
 
   #dueAgain(offset: number): void {
@@ -222,15 +230,25 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
     this.#woken()
   }
 
-  /** When each was due is not kept: what came back before the queue was opened waits its whole delay again. */
+  /**
+   * When each was due is not kept: what came back before the queue was opened waits its whole delay again. There may be
+   * very many: until the last of them waits, nothing is given out.
+   */
   #waitAnew(): void {
-    const { retry } = this.policy
-    if (retry === undefined || retry.of === 'returned') return
-    for (const offset of this.ledger.counted()) {
-      if (this.ledger.isAcquired(offset)) continue
-      this.ledger.acquire(offset)
+    const { ledger } = this
+    const anew = this.#anew
+    if (anew === undefined || this.isVoid) return
+    const to = Math.min(anew.length, this.#anewAt + anewPerTurn)
+    while (this.#anewAt < to) {
+      const offset = anew[this.#anewAt++]
+      // What came to it meanwhile decided about it.
+      if (offset >= ledger.end || ledger.isClosed(offset) || ledger.isAcquired(offset)) continue
+      ledger.acquire(offset)
       this.#park(offset)
     }
+    if (to < anew.length) return this.clock.endOfTurn(() => this.#waitAnew())
+    this.#anew = undefined
+    if (to > anewPerTurn) this.#woken()
   }
 
   #forgetClosed(): void {
@@ -258,6 +276,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   /** The log loses what lies below: at most so many leave, ready or in somebody's hands. */
   retire(below: number, messagesMax: number): void {
     const { ledger, departures } = this
+    const wasFull = this.isFull
     let left = messagesMax
     for (let at = ledger.floor; left > 0; at++) {
       at = Math.min(ledger.nextReady(at) ?? below, ledger.nextAcquired(at) ?? below)
@@ -269,6 +288,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
       left--
     }
     if (left < messagesMax) this.bytes.countAnew()
+    if (wasFull && !this.isFull) this.#woken()
   }
 
   /** Whether the queue's filter lets it in. */
@@ -339,13 +359,17 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   policyChanged(before: QueuePolicy): void {
-    if (before.retry !== undefined && this.policy.retry === undefined) this.#retries.release()
+    if (before.retry !== undefined && this.policy.retry === undefined) {
+      this.#anew = undefined
+      this.#retries.release()
+    }
     if (before.lengthBytesMax === undefined && this.policy.lengthBytesMax !== undefined) this.bytes.countAnew()
   }
 
   close(): void {
     this.#expiry.close()
     this.#timeouts.close()
+    this.#anew = undefined
     this.#retries.close()
   }
 }

@@ -212,10 +212,9 @@ export class Ledger implements LedgerPart, LedgerSets {
     return this.state.detail?.counts.get(offset) ?? 0
   }
 
-  counted(): number[] {
+  counted(): Float64Array | undefined {
     const counts = this.state.detail?.counts
-    if (counts === undefined || counts.size === 0) return []
-    return [...counts.offsets()].filter((offset) => offset < this.end && !this.state.isClosed(offset))
+    return counts === undefined || counts.size === 0 ? undefined : counts.offsets()
   }
 
   acknowledge(offset: number): boolean {
