@@ -232,7 +232,7 @@ export class Cursor {
     this.#isStopped = true
     this.#timer?.cancel()
     this.#stopWatching?.()
-    this.#opened?.reading.release()
+    this.#opened?.reading.close()
     if (this.#opened !== undefined) this.#opened.ledger.onCommitted = this.#opened.ledger.onReplayed = undefined
   }
 

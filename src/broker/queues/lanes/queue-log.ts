@@ -377,7 +377,7 @@ export class QueueLog implements TrimmedLog {
   leave(): void {
     this.#isLeft = true
     this.#stopWatching?.()
-    this.#reading?.release()
+    this.#reading?.close()
     const ledger = this.#opened?.ledger
     if (ledger !== undefined) ledger.onReplayed = ledger.onCommitted = undefined
   }
@@ -386,7 +386,7 @@ export class QueueLog implements TrimmedLog {
   drop(): void {
     this.isGone = true
     this.#stopWatching?.()
-    this.#reading?.release()
+    this.#reading?.close()
     const held = this.#held
     this.#held = []
     for (const turn of held) this.#settle(turn, 'stored')

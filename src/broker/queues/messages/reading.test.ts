@@ -3,7 +3,7 @@
 // Does not know: what is in batches.
 
 import { expect, test } from 'vitest'
-import { testWorld, turns } from '../../broker-world.contract.ts'
+import { testBatch, testWorld, turns } from '../../broker-world.contract.ts'
 import { AppendFailure, offset, type Log } from '../../../log/store.ts'
 import { Reading, ReadingBudget } from './reading.ts'
 
@@ -43,4 +43,26 @@ test('a read that nobody waits for may fail', async () => {
   expect(reading.seek(4)).toBeInstanceOf(Promise)
   await turns()
   await expect(reading.seek(4)).rejects.toThrow('deleted')
+})
+
+test.each(['close', 'release'] as const)('what is being read when its reader leaves is not kept: %s', async (end) => {
+  let released = 0
+  let isRead: () => void = () => undefined
+  const log = {
+    start: offset(0),
+    committed: offset(10),
+    read: async (from: number) => {
+      await new Promise<void>((resolve) => (isRead = resolve))
+      const chunk = testBatch(testWorld().clock, { values: ['a'] })
+      return { chunks: [chunk], bytes: chunk.length, next: offset(from + 1), release: () => released++ }
+    },
+  }
+  const reading = new Reading(testWorld(), new ReadingBudget(), log as unknown as Log, from)
+  const missing = reading.seek(0)
+  reading[end]()
+  isRead()
+  await missing
+  // Somebody else may wait for what one of several readers has no use for.
+  expect(released).toBe(end === 'close' ? 1 : 0)
+  if (end === 'release') expect(reading.seek(0)).toBeUndefined()
 })

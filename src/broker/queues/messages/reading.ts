@@ -73,6 +73,8 @@ export class Reading {
   #windows: ReadingWindow[] = []
   #current: ReadingWindow | undefined
   #pending: Promise<void> | undefined
+  /** Nobody waits for what is being read. */
+  #isLeft = false
   /** Where the last read ended and how large it was: one that goes on there is larger. */
   #readTo = -1
   #readBytes = windowBytesMin
@@ -129,6 +131,7 @@ export class Reading {
 
   #read(offset: number): Missing | undefined | Promise<void> {
     const log = this.#log
+    this.#isLeft = false
     if (offset < log.start) {
       this.missingBelow = log.start
       return 'retention'
@@ -141,7 +144,8 @@ export class Reading {
     this.#readBytes = offset === this.#readTo ? Math.min(2 * this.#readBytes, windowBytesMax) : windowBytesMin
     const below = log.committed
     const batches = log.read(asOffset(offset), this.#readBytes, below)
-    if (batches instanceof Promise) return this.#wait(batches.then((read) => this.#took(offset, read, below)))
+    if (batches instanceof Promise)
+      return this.#wait(batches.then((read) => (this.#isLeft ? read.release?.() : this.#took(offset, read, below))))
     this.#took(offset, batches, below)
     return this.seek(offset)
   }
@@ -221,7 +225,13 @@ export class Reading {
     if (window !== undefined && offset === window.next - 1) this.let(window)
   }
 
-  /** Nothing is held any more. */
+  /** As release(), by the last who reads here: what is being read is not kept either. */
+  close(): void {
+    this.#isLeft = true
+    this.release()
+  }
+
+  /** Nothing is held any more but what is being read. */
   release(): void {
     for (const window of this.#windows) {
       this.#budget.remove(window)

@@ -173,3 +173,20 @@ test('one partition that cannot be opened stops none of the others, and is tried
   await turns(6)
   expect(consumer.bodies.toSorted()).toEqual(keys)
 })
+
+test('who left while a partition could not be opened is not given what is in it later', async () => {
+  const stage = await QueueStage.open()
+  await stage.anyQueue('s', { type: 'stream' })
+  await stage.crash()
+  const openLog = stage.store.open.bind(stage.store)
+  stage.store.open = () => Promise.reject(new Error('a bad disk'))
+  const queue = stage.queues.find('/', 's')!
+  const gone = consume(queue, from(text('first')))
+  await turns(4)
+  queue.cancel(gone)
+  stage.store.open = openLog
+  await publish(queue, 'a')
+  stage.world.clock.advance(1000)
+  await turns(4)
+  expect(gone.bodies).toEqual([])
+})

@@ -183,9 +183,10 @@ export class StreamQueue implements MovablePart, PumpTask {
   /** Reads a partition for a consumer, once its log is open. */
   #begin(consumer: QueueConsumer, lane: StreamLane, start: StreamStart): void {
     const { log } = lane
+    // It may have left while it waited for the log.
+    if (this.isDeleted || !this.#consumers.has(consumer)) return
     if (!log.isOpen) {
       void log.open().then((refused) => {
-        if (this.isDeleted || !this.#consumers.has(consumer)) return
         if (refused === undefined) this.#begin(consumer, lane, start)
         else this.#later(refused.why, () => this.#begin(consumer, lane, start))
       })
@@ -354,7 +355,7 @@ class StreamLane implements MovableLane {
       }
       return undefined
     } finally {
-      reading.release()
+      reading.close()
     }
   }
 }

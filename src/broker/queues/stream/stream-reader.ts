@@ -100,6 +100,7 @@ export class StreamReader {
       if (missing === undefined) this.#next = this.#reading.batchBase
       if (!(missing instanceof Promise)) return
       await missing
+      if (this.#isClosed) return
     }
   }
 
@@ -157,7 +158,7 @@ export class StreamReader {
 
   close(): void {
     this.#isClosed = true
-    this.#reading.release()
+    this.#reading.close()
   }
 }
 
