@@ -11,7 +11,10 @@ import { openLocalStore } from '../engines/local/local-store.ts'
 import { nodeWorld } from '../server/node-world.ts'
 import { openBroker, type Broker } from './broker.ts'
 import { testBatch, testIdentity } from './broker-world.contract.ts'
+import type { Log } from '../log/store.ts'
+import type { Topic } from './catalog.ts'
 import type { LagView, Session } from './door.ts'
+import { LagDesk, type LagHost } from './lag-desk.ts'
 import { isRefusal } from './errors.ts'
 import type { Receipt } from './queue-door.ts'
 
@@ -249,4 +252,42 @@ test('of thousands of logs that nobody used only some are opened for one answer,
   const records = async () => (await rowsOf(session)).map(({ backlog }) => backlog?.records)
   expect(await records()).toEqual([100, 100, undefined])
   expect(await records()).toEqual([100, 100, 100])
+})
+
+/** A desk over queues that are all over one log, and what is asked of its clock. */
+function deskOver(names: readonly string[], log: Partial<Log>) {
+  const asked = { turns: 0, gone: new Set<string>() }
+  const queues = names.map((name) => ({ name, id: name, partitions: 1 }) as unknown as Topic)
+  const partition = { log: { start: 0, committed: 5, failed: false, segments: () => [], ...log } }
+  const host = {
+    clock: { nowMs: () => 0, endOfTurn: (task: () => void) => (asked.turns++, setImmediate(task)) },
+    store: { bytesOf: () => 1 },
+    catalog: {
+      queues: () => queues,
+      find: (_: string, { name }: { name: string }) =>
+        asked.gone.has(name) ? undefined : queues.find((one) => one.name === name),
+    },
+    partitions: { of: () => partition, seen: () => partition },
+    ledgers: { openIn: () => ({ count: 5, acquired: 0, first: 0 }), endOf: () => 5 },
+    ledgersOf: (topic: Topic) => ({ topic, number: 0 }),
+  } as unknown as LagHost
+  const groups = { list: () => Promise.resolve([]), fetch: () => Promise.resolve([]) }
+  const list = (name?: string) => new LagDesk(host).list({ vhost: '/', name, groups, mayTellOf: () => true })
+  return { asked, list }
+}
+
+test('a log that cannot be read, or is deleted meanwhile, spoils no list', async () => {
+  const broken = (): never => {
+    throw new Error('the log is closed')
+  }
+  const { asked, list } = deskOver(['a', 'b'], { read: broken })
+  asked.gone.add('b')
+  expect((await list()).rows).toMatchObject([{ name: 'a', backlog: { records: 5, oldestMs: undefined } }])
+})
+
+test('others have their turn, also while nothing that is asked for is found', async () => {
+  const names = Array.from({ length: 1000 }, (_, at) => `q${at}`)
+  const { asked, list } = deskOver(names, {})
+  expect((await list('none')).rows).toEqual([])
+  expect(asked.turns).toBeGreaterThan(20)
 })

@@ -3,7 +3,7 @@
 // logsOpenedMax logs are opened for a list; rows that would need more are not counted, and say so.
 // Does not know: who may see what (it is told), how groups and queues work.
 
-import { assert } from '../base/assert.ts'
+import { assert, InvariantError } from '../base/assert.ts'
 import type { Clock } from '../base/world.ts'
 import type { Log, Store } from '../log/store.ts'
 import { logId } from '../log/store.ts'
@@ -17,8 +17,8 @@ import type { Partitions } from './streams/partitions.ts'
 
 /** Logs that nobody used since the start, opened for one list. */
 const logsOpenedMax = 256
-/** Rows between two turns of the event loop. */
-const rowsATurn = 32
+/** Queues, and groups' topics, looked at between two turns of the event loop. */
+const looksATurn = 32
 
 export interface LagHost {
   readonly clock: Clock
@@ -65,11 +65,11 @@ export class LagDesk {
   async list(call: LagCall): Promise<LagReport> {
     const allowance: Allowance = { left: logsOpenedMax }
     const rows: LagView[] = []
+    let looked = 0
     const add = async (row: LagView | undefined): Promise<void> => {
-      if (row === undefined) return
-      rows.push(row)
+      if (row !== undefined) rows.push(row)
       // Most reads answer from memory: others have their turn all the same.
-      if (rows.length % rowsATurn === 0) await new Promise<void>((done) => this.#host.clock.endOfTurn(done))
+      if (++looked % looksATurn === 0) await new Promise<void>((done) => this.#host.clock.endOfTurn(done))
     }
     for (const queue of this.#host.catalog.queues(call.vhost)) await add(await this.#ofQueue(queue, call, allowance))
     for (const { group } of await call.groups.list()) {
@@ -87,6 +87,8 @@ export class LagDesk {
     const over = this.#host.ledgersOf(queue)
     if (over === undefined || !isAskedFor(call, queue.name, over.topic.name) || !call.mayTellOf(queue.name))
       return undefined
+    // Deleted since the list began.
+    if (this.#host.catalog.find(call.vhost, { name: queue.name })?.id !== queue.id) return undefined
     const { topic, number } = over
     const behind: Behind[] = []
     for (let index = 0; index < topic.partitions; index++) {
@@ -119,7 +121,7 @@ export class LagDesk {
       unacknowledged: open.acquired,
       bytes: Math.round(bytes * share),
       bytesAreEstimated: areEstimated || share < 1,
-      oldestMs: await timeOfFirst(log, open.first, this.#host.clock),
+      oldestMs: await this.#timeOf(log, open.first),
       end,
       position: end - open.count,
     }
@@ -165,13 +167,23 @@ export class LagDesk {
       unacknowledged: 0,
       bytes,
       bytesAreEstimated: areEstimated,
-      oldestMs: await timeOfFirst(log, from, this.#host.clock),
+      oldestMs: await this.#timeOf(log, from),
       end,
       position: committed,
     }
   }
 
   // --- logs ---
+
+  /** Of a log that cannot be read, or is being deleted, the rest is told all the same. */
+  async #timeOf(log: Log, from: number): Promise<number | undefined> {
+    try {
+      return await timeOfFirst(log, from, this.#host.clock)
+    } catch (error) {
+      if (error instanceof InvariantError) throw error
+      return undefined
+    }
+  }
 
   #isEmptyUnopened(topic: Topic, index: number): boolean {
     const { partitions, store } = this.#host
