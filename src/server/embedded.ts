@@ -6,7 +6,13 @@ import type { SessionIdentity } from '../broker/door.ts'
 import type { Store } from '../log/store.ts'
 import { embeddedQueues } from './embedded-queues.ts'
 import { embeddedTopics } from './embedded-topics.ts'
-import { StartFailure, type BrokerOptions, type RunningBroker, type VirtualBroker } from './embedding.ts'
+import {
+  RequestRefused,
+  StartFailure,
+  type BrokerOptions,
+  type RunningBroker,
+  type VirtualBroker,
+} from './embedding.ts'
 import { FaultNet } from './fault-net.ts'
 import { FaultStore } from './fault-store.ts'
 import { FaultDesk } from './faults.ts'
@@ -52,14 +58,21 @@ export async function embed(
     faults.disconnect()
   })
   const session = server.session(self)
-  const close = (): Promise<void> => server.close().finally(() => virtual?.stop())
+  let isClosed = false
+  const close = (): Promise<void> => {
+    isClosed = true
+    return server.close().finally(() => virtual?.stop())
+  }
+  const judgeOpen = (): void => {
+    if (isClosed) throw new RequestRefused('closed', 'this broker is closed')
+  }
   const broker = {
     kafka: server.kafka.address,
     amqp: server.amqp.url,
-    topics: embeddedTopics(session, server.clock),
-    queues: embeddedQueues(session),
+    topics: whileOpen(embeddedTopics(session, server.clock), judgeOpen),
+    queues: whileOpen(embeddedQueues(session), judgeOpen),
     faults,
-    ...(virtual === undefined ? {} : { clock: publicClock(virtual) }),
+    ...(virtual === undefined ? {} : { clock: publicClock(virtual, judgeOpen) }),
     ...(server.dataPath === undefined ? {} : { dataPath: server.dataPath }),
     failed: server.failed,
     close,
@@ -68,7 +81,24 @@ export async function embed(
   return { broker, server, clock: virtual }
 }
 
-const publicClock = (clock: VirtualClock): VirtualBroker['clock'] => ({
+const publicClock = (clock: VirtualClock, judgeOpen: () => void): VirtualBroker['clock'] => ({
   now: () => clock.nowMs(),
-  advance: async (by) => await clock.advance(millisecondsOf(by)),
+  advance: async (by) => {
+    judgeOpen()
+    await clock.advance(millisecondsOf(by))
+  },
 })
+
+/** The same calls; of a broker that is closed they say so, instead of what they find in its remains. */
+function whileOpen<Calls extends object>(calls: Calls, judgeOpen: () => void): Calls {
+  const judged = Object.entries(calls as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
+    ([name, call]) => [
+      name,
+      async (...args: unknown[]) => {
+        judgeOpen()
+        return await call(...args)
+      },
+    ],
+  )
+  return Object.fromEntries(judged) as Calls
+}

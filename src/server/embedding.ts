@@ -48,7 +48,10 @@ export interface RunningBroker {
    * on, and so do other brokers in it; what is left to do here is `close()`.
    */
   readonly failed: Promise<Error>
-  /** Answers what is in flight, syncs, releases everything. May be called again. */
+  /**
+   * Answers what is in flight, syncs, releases everything. May be called again; what else is asked of a closed broker is
+   * refused, with the reason `closed`.
+   */
   close(): Promise<void>
   /** As `close()`: `await using broker = await startBroker()`. */
   [Symbol.asyncDispose](): Promise<void>
@@ -59,17 +62,18 @@ export interface VirtualBroker extends RunningBroker {
   readonly clock: BrokerClock
 }
 
-/** `1500` milliseconds, or `'250ms'`, `'90s'`, `'5m'`, `'1h'`, `'7d'`. */
+/** `1500` milliseconds, or `'250ms'`, `'90s'`, `'5m'`, `'1h'`, `'7d'`, up to a thousand years. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 /** Time stands still between two calls of `advance`. It begins at the real time of the start. */
 export interface BrokerClock {
-  /** Milliseconds since 1970. */
+  /** Whole milliseconds since 1970. */
   now(): number
   /**
    * Moves time. Everything that comes due on the way happens at its time, in order: TTLs, delays, sessions of groups,
    * retention … Each time what it sets going is waited for, to the disk and to clients of this process, as far as they
-   * answer at once. Resolves when nothing that is due is left.
+   * answer at once. Resolves when nothing that is due is left. Calls follow one another; `close()` ends the one that is
+   * under way.
    */
   advance(by: Duration): Promise<void>
 }
@@ -197,7 +201,7 @@ export class StartFailure extends Error {
   override readonly name = 'StartFailure'
 }
 
-/** What a broker would not do, of what `topics` and `queues` were asked for. `reason` is one word for programs. */
+/** What a broker would not do, of what it was asked for without a client. `reason` is one word for programs. */
 export class RequestRefused extends Error {
   override readonly name = 'RequestRefused'
   readonly reason: string

@@ -19,6 +19,17 @@ test('time stands still, and moves by what it is told', async () => {
   expect(clock.monotonicMs()).toBe(1500)
 })
 
+test('fractions of a millisecond pass, and what is stored as a time stays whole', async () => {
+  const clock = newClock()
+  const before = clock.nowMs()
+  let fired = 0
+  clock.after(0.6, () => fired++)
+  await clock.advance(0.5)
+  expect([clock.nowMs(), fired]).toEqual([before, 0])
+  await clock.advance(0.5)
+  expect([clock.nowMs(), fired]).toEqual([before + 1, 1])
+})
+
 test('timers fire in order at their times, also those that timers set', async () => {
   const clock = newClock()
   const fired: string[] = []
@@ -96,7 +107,11 @@ describe('durations', () => {
     expect(millisecondsOf(duration)).toBe(ms)
   })
 
-  test.each([-1, NaN, Infinity, '', 'h', '1', '1 h', '1w', '-1s', 'constructor'])('%s is none', (duration) => {
-    expect(() => millisecondsOf(duration)).toThrow(TypeError)
-  })
+  test.each([-1, NaN, Infinity, 1e300, 1n, '', 'h', '1', '1 h', '1h30m', '1w', '-1s', '999999d', 'constructor', null])(
+    '%s is none, and is named',
+    (duration) => {
+      const shown = typeof duration === 'string' ? JSON.stringify(duration) : String(duration)
+      expect(() => millisecondsOf(duration as string)).toThrow(`${shown} is no duration: milliseconds, or`)
+    },
+  )
 })

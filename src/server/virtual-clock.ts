@@ -34,7 +34,8 @@ export class VirtualClock implements Clock {
   }
 
   nowMs(): number {
-    return this.#startMs + this.#passedMs
+    // Whole, as the real one: what is stored takes no fractions, which timers and steps of time may have.
+    return this.#startMs + Math.floor(this.#passedMs)
   }
 
   monotonicMs(): number {
@@ -143,12 +144,20 @@ function pop(heap: Waiting[]): void {
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+/** A thousand years: beyond lies a mistake, and not every clock could say what time it is. */
+const durationMsMax = 1000 * 365 * unitMs.d
+
 /** `1500`, `'250ms'`, `'90s'`, `'5m'`, `'1h'`, `'7d'` in milliseconds; throws a TypeError for what is no duration. */
 export function millisecondsOf(duration: number | string): number {
-  if (typeof duration === 'number' && Number.isFinite(duration) && duration >= 0) return duration
-  const [, digits, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(String(duration)) ?? []
-  if (typeof duration === 'string' && unit !== undefined) return Number(digits) * unitMs[unit as keyof typeof unitMs]
+  const ms = typeof duration === 'number' ? duration : millisecondsOfText(duration)
+  if (ms >= 0 && ms <= durationMsMax) return ms
+  const shown = typeof duration === 'string' ? JSON.stringify(duration) : String(duration)
   throw new TypeError(
-    `${JSON.stringify(duration)} is no duration: milliseconds, or for example '90s', '5m', '1h', '7d'`,
+    `${shown} is no duration: milliseconds, or for example '90s', '5m', '1h', '7d', up to a thousand years`,
   )
+}
+
+function millisecondsOfText(text: unknown): number {
+  const [, digits, unit] = (typeof text === 'string' && /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text)) || []
+  return unit === undefined ? NaN : Number(digits) * unitMs[unit as keyof typeof unitMs]
 }

@@ -126,3 +126,28 @@ test('await using ends it', async () => {
   await other.close()
   await expect(amqplib.connect(other.amqp)).rejects.toThrow('ECONNREFUSED')
 })
+
+test('a closed broker says that it is closed, whatever it is asked', async () => {
+  const { topics, queues, clock, faults, close } = await startBroker({ clock: 'virtual' })
+  await topics.produce('orders', { value: 'one' })
+  // As a function of its own, too.
+  await close()
+  const asked = [
+    topics.create('more'),
+    topics.delete('orders'),
+    topics.list(),
+    topics.produce('orders', { value: 'two' }),
+    topics.records('orders'),
+    queues.list(),
+    queues.counts('orders'),
+    clock.advance('1h'),
+  ]
+  for (const one of asked)
+    await expect(one).rejects.toMatchObject({
+      name: 'RequestRefused',
+      reason: 'closed',
+      message: 'this broker is closed',
+    })
+  expect(faults.disconnect()).toBe(0)
+  faults.heal()
+})
