@@ -65,8 +65,10 @@ export class RecordCursor {
     return true
   }
 
-  /** As next(), and headers are judged too; nothing is sliced: only offsetDelta and timestampDeltaMs are filled. */
-  pass(): boolean {
+  /**
+   * As next(), and the first headers are judged too; nothing is sliced: only offsetDelta and timestampDeltaMs are filled.
+   */
+  pass(headersMax: number): boolean {
     if (this.at >= this.section.length) return false
     const length = this.varint(this.section.length)
     if (length < 0 || length > this.section.length - this.at) throw new MalformedRecords('a record passes its batch')
@@ -78,7 +80,8 @@ export class RecordCursor {
     this.passBytes()
     const count = this.varint(this.recordEnd)
     if (count < 0 || count > this.recordEnd - this.at) throw new MalformedRecords('more headers than bytes')
-    for (let index = 0; index < count; index++) {
+    const judged = Math.min(count, headersMax)
+    for (let index = 0; index < judged; index++) {
       if (this.passBytes() < 0) throw new MalformedRecords('a header without a name')
       this.passBytes()
     }
@@ -93,13 +96,15 @@ export class RecordCursor {
     return length
   }
 
-  headers(): RecordHeader[] {
+  /** The first headers, in their order. */
+  headers(headersMax = Infinity): RecordHeader[] {
     const resumeAt = this.at
     this.at = this.headersAt
     const count = this.varint(this.recordEnd)
     if (count < 0 || count > this.recordEnd - this.at) throw new MalformedRecords('more headers than bytes')
     const headers: RecordHeader[] = []
-    for (let index = 0; index < count; index++) {
+    const read = Math.min(count, headersMax)
+    for (let index = 0; index < read; index++) {
       const name = this.bytes()
       if (name === null) throw new MalformedRecords('a header without a name')
       headers.push({ name: name.toString('utf8'), value: this.bytes() })

@@ -22,6 +22,8 @@ const headersBytesMax = 96 * KiB
 const omittedNamesMax = 64
 /** Of more headers it is not looked up one by one whether names repeat. */
 const fewHeadersMax = 16
+/** Headers of one record that are looked at: one of what a batch may be inflated to can have thirty millions of them. */
+export const headersReadMax = 32_768
 /** Up to here bytes are looked at one by one before anybody is asked whether they are UTF-8. */
 const asciiLookedMax = 64
 
@@ -173,7 +175,7 @@ export class ForeignReader {
   #anyProperties(record: Buffer, timestampMs: number, offset: number): Buffer {
     const cursor = new RecordCursor(record)
     cursor.next()
-    const headers = tableOf(cursor.headers(), cursor.key)
+    const headers = tableOf(cursor.headers(headersReadMax), cursor.key)
     if (cursor.value === null) headers.push({ name: tombstoneHeader, value: { type: 'bool', value: true } })
     headers.push(...placeEntries(this.#partition, offset))
     return writeProperties({ headers, ...(timestampMs < 0 ? {} : { timestamp: secondsOf(timestampMs) }) })
@@ -224,14 +226,17 @@ function tableOf(headers: readonly RecordHeader[], key: Buffer | null): FieldEnt
   const values = new Map<string, Field[]>()
   const omitted: string[] = []
   let bytes = 0
+  const omit = (name: string): void => {
+    // A character has at most three bytes: all of it together still fits a frame.
+    if (omitted.length < omittedNamesMax)
+      omitted.push(Buffer.byteLength(name) > shortStringBytesMax ? name.slice(0, shortStringBytesMax / 3) : name)
+  }
   const take = (name: string, value: Buffer | null): void => {
     const nameBytes = Buffer.byteLength(name)
     bytes += nameBytes + (value?.length ?? 0) + 6
     if (nameBytes > shortStringBytesMax || bytes > headersBytesMax) {
       bytes -= nameBytes + (value?.length ?? 0) + 6
-      // A character has at most three bytes: all of it together still fits a frame.
-      if (omitted.length < omittedNamesMax)
-        omitted.push(nameBytes > shortStringBytesMax ? name.slice(0, shortStringBytesMax / 3) : name)
+      omit(name)
       return
     }
     const before = values.get(name)
@@ -240,7 +245,9 @@ function tableOf(headers: readonly RecordHeader[], key: Buffer | null): FieldEnt
     else before.push(field)
   }
   if (key !== null) take(keyHeader, key)
-  for (const { name, value } of headers) if (!ownNames.includes(name)) take(name, value)
+  for (const { name, value } of headers.slice(0, headersReadMax - 1)) if (!ownNames.includes(name)) take(name, value)
+  // There may be more behind the last: it stands for them.
+  if (headers.length === headersReadMax) omit(headers[headersReadMax - 1].name)
   const table: FieldEntry[] = []
   for (const [name, fields] of values)
     table.push({ name, value: fields.length === 1 ? fields[0] : { type: 'array', value: fields } })

@@ -3,7 +3,7 @@
 // Does not know: which offsets are wanted (reading.ts), what a record means (message.ts).
 
 import { assert } from '../../../base/assert.ts'
-import { batchInflateBytesMax } from '../../../base/limits.ts'
+import { batchInflateBytesMax, MiB } from '../../../base/limits.ts'
 import type { Clock } from '../../../base/world.ts'
 import {
   attributesAt,
@@ -17,16 +17,34 @@ import {
   lastOffsetDeltaAt,
   maxTimestampAt,
   readInt64,
+  type CompressionName,
 } from '../../../log/batch.ts'
 import { CodecUnavailable } from '../../../log/compression-codec.ts'
 import { inflateOffLoop } from '../../../log/compression.ts'
 import { MalformedRecords, RecordCursor } from '../../../log/records.ts'
 import type { Batches } from '../../../log/store.ts'
 import { behindVarint, varintAt } from './message.ts'
+import { headersReadMax } from './message-foreign.ts'
 
 /** Why there is no message at an offset that a window covers. */
 export type Absence = 'gap' | 'malformed' | 'control'
 
+/** Batches are opened a few at a time: what they come to is in nobody's count before. */
+export interface Openings {
+  /** undefined: at once. To be followed by leave(). */
+  enter(): Promise<void> | undefined
+  leave(): void
+}
+
+export interface WindowHost {
+  readonly clock: Pick<Clock, 'endOfTurn'>
+  readonly openings: Openings
+}
+
+/** Of a stranger's batch so much is walked in one turn of the loop. */
+const judgedBytesPerTurn = MiB
+/** Places of records that are kept for the next batch: few batches have more. */
+const positionsKeptMax = 65_536
 const countAt = 57
 const baseTimestampAt = 27
 const nothing: Buffer = Buffer.alloc(0)
@@ -38,6 +56,8 @@ export class ReadingWindow {
   readonly bytes: number
   /** Counts uses, for whoever has to drop one. */
   usedAt = 0
+  /** A batch of it is being opened: letting it go now would give nothing back. */
+  isOpening = false
   readonly #chunks: readonly Buffer[]
   readonly #release: (() => void) | undefined
 
@@ -52,6 +72,7 @@ export class ReadingWindow {
   #bytes = 0
   #absence: Absence | undefined
   #isOpen = false
+  #isReleased = false
   /** Where the known records of the batch begin in its section. */
   #positions = new Uint32Array(64)
   #known = 0
@@ -70,7 +91,15 @@ export class ReadingWindow {
     return offset >= this.from && offset < this.next
   }
 
+  /** What it holds now: what was read, what it was opened to, where records lie in it. */
+  get heldBytes(): number {
+    const openedBytes = this.section.buffer === this.#chunk.buffer ? 0 : this.section.length
+    return this.bytes + openedBytes + this.#positions.byteLength
+  }
+
+  /** Also while it is being opened: what comes of that is let go. */
   release(): void {
+    this.#isReleased = true
     this.section = this.#chunk = nothing
     this.#release?.()
   }
@@ -101,6 +130,7 @@ export class ReadingWindow {
     this.#isOpen = false
     this.#absence = undefined
     this.#known = 0
+    if (this.#positions.length > positionsKeptMax) this.#positions = new Uint32Array(64)
     return true
   }
 
@@ -108,14 +138,14 @@ export class ReadingWindow {
    * Makes the record at `offset` the one that `position` tells. undefined: it is there. A promise: ask again when it
    * resolves. Else there is none, for all offsets from this one up to `absentBelow`.
    */
-  seek(offset: number, clock: Pick<Clock, 'endOfTurn'>): Absence | undefined | Promise<void> {
+  seek(offset: number, host: WindowHost): Absence | undefined | Promise<void> {
     if (offset < this.base) {
       if (!this.#firstBatch() || offset < this.base) return 'gap'
     }
     while (offset >= this.batchNext) if (!this.#nextBatch()) return 'gap'
     if (offset < this.base) return 'gap'
     if (!this.#isOpen) {
-      const opening = this.#open(clock)
+      const opening = this.#open(host)
       if (opening !== undefined) return opening
     }
     return this.#absence
@@ -127,7 +157,7 @@ export class ReadingWindow {
     return offset < this.batchNext ? this.batchNext : this.next
   }
 
-  #open(clock: Pick<Clock, 'endOfTurn'>): Promise<void> | undefined {
+  #open(host: WindowHost): Promise<void> | undefined {
     const { attributes } = this
     const section = this.#chunk.subarray(this.#at + batchHeadBytes, this.#at + this.#bytes)
     if (isControl(attributes)) {
@@ -135,54 +165,76 @@ export class ReadingWindow {
       return undefined
     }
     const codec = compressionOf(attributes)
-    if (codec === 'none') {
-      this.#opened(section)
-      return undefined
-    }
+    if (codec === 'none') return this.#opened(section, host.clock)
     if (codec === undefined) {
       this.#absent('malformed')
       return undefined
     }
-    const { base } = this
-    return inflateOffLoop(codec, section, batchInflateBytesMax, clock).then(
-      (content) => {
-        if (base === this.base && !this.#isOpen) this.#opened(content)
-      },
-      (error: unknown) => {
-        if (!(error instanceof MalformedRecords) && !(error instanceof CodecUnavailable)) throw error
-        if (base === this.base && !this.#isOpen) this.#absent('malformed')
-      },
-    )
+    return this.#openPacked(codec, section, host)
+  }
+
+  async #openPacked(codec: CompressionName, section: Buffer, { clock, openings }: WindowHost): Promise<void> {
+    const waiting = openings.enter()
+    if (waiting !== undefined) await waiting
+    try {
+      if (this.#isReleased) return
+      this.isOpening = true
+      const content = await inflateOffLoop(codec, section, batchInflateBytesMax, clock)
+      if (!this.#isReleased) await this.#opened(content, clock)
+    } catch (error) {
+      if (!(error instanceof MalformedRecords) && !(error instanceof CodecUnavailable)) throw error
+      if (!this.#isReleased) this.#absent('malformed')
+    } finally {
+      this.isOpening = false
+      openings.leave()
+    }
   }
 
   #absent(why: Absence): void {
     this.#absence = why
+    this.section = nothing
     this.#isOpen = true
   }
 
-  #opened(section: Buffer): void {
-    if (!this.isOwn) return this.#judgeForeign(section)
+  #opened(section: Buffer, clock: Pick<Clock, 'endOfTurn'>): Promise<void> | undefined {
     this.section = section
+    if (!this.isOwn) return this.#judgeForeign(clock)
     this.#walkedTo = 0
     this.#isOpen = true
+    return undefined
   }
 
   /** A stranger's batch is walked whole before anything of it is believed. */
-  #judgeForeign(section: Buffer): void {
+  #judgeForeign(clock: Pick<Clock, 'endOfTurn'>): Promise<void> | undefined {
+    const cursor = new RecordCursor(this.section)
+    if (this.section.length > judgedBytesPerTurn) return this.#judgeInTurns(cursor, clock)
+    this.#judgeDownTo(cursor, 0)
+    return undefined
+  }
+
+  async #judgeInTurns(cursor: RecordCursor, clock: Pick<Clock, 'endOfTurn'>): Promise<void> {
+    while (!this.#isReleased) {
+      this.#judgeDownTo(cursor, cursor.remaining - judgedBytesPerTurn)
+      if (this.#isOpen) return
+      await new Promise<void>((resolve) => clock.endOfTurn(resolve))
+    }
+  }
+
+  /** Walks until no more than so many bytes are left; the end opens the batch, and so does the first lie. */
+  #judgeDownTo(cursor: RecordCursor, leftBytes: number): void {
+    const { section } = this
     const count = this.#chunk.readInt32BE(this.#at + countAt)
-    this.section = section
-    this.#isOpen = true
-    const cursor = new RecordCursor(section)
     try {
-      for (let index = 0; ; index++) {
+      while (cursor.remaining > leftBytes) {
         const at = section.length - cursor.remaining
-        if (!cursor.pass()) {
-          if (index !== count || count !== this.batchNext - this.base) this.#absent('malformed')
-          return
-        }
+        if (!cursor.pass(headersReadMax)) break
+        const index = this.#known
         if (cursor.offsetDelta !== index || index >= count) return this.#absent('malformed')
         this.#remember(at)
       }
+      if (cursor.remaining > 0) return
+      if (this.#known !== count || count !== this.batchNext - this.base) return this.#absent('malformed')
+      this.#isOpen = true
     } catch (error) {
       if (!(error instanceof MalformedRecords)) throw error
       this.#absent('malformed')

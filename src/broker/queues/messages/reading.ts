@@ -12,7 +12,7 @@ import { MessageReader } from './message.ts'
 import { ForeignReader, shortStringBytesMax } from './message-foreign.ts'
 import { withPlace } from './message-place.ts'
 import type { StoredMessage } from '../parts.ts'
-import { ReadingWindow, type Absence } from './reading-window.ts'
+import { ReadingWindow, type Absence, type Openings, type WindowHost } from './reading-window.ts'
 
 /** The first read of a place; each that goes on where one ended takes twice as much. */
 const windowBytesMin = 16 * KiB
@@ -20,8 +20,10 @@ const windowBytesMin = 16 * KiB
 const windowBytesMax = 512 * KiB
 /** Places of one queue's log held at a time: its head, priorities, what came back. */
 const windowsMax = 4
-/** What the windows of all queues hold together; those unused for longest go first. */
-export const windowsBytesMax = 16 * MiB
+/** What the windows of all queues hold together, opened batches included; those unused for longest go first. */
+export const windowsBytesMax = 32 * MiB
+/** Batches that all queues open at a time: as many as the pool has threads. */
+const openingsMax = 4
 
 const nothing: Buffer = Buffer.alloc(0)
 
@@ -29,29 +31,60 @@ const nothing: Buffer = Buffer.alloc(0)
 export type Missing = Absence | 'retention'
 
 /** All windows of a broker under one bound. */
-export class ReadingBudget {
+export class ReadingBudget implements Openings {
   #bytes = 0
   #uses = 0
-  readonly #windows = new Map<ReadingWindow, Reading>()
+  #opening = 0
+  readonly #entering: (() => void)[] = []
+  readonly #windows = new Map<ReadingWindow, { readonly reading: Reading; bytes: number }>()
 
   use(): number {
     return ++this.#uses
   }
 
+  enter(): Promise<void> | undefined {
+    if (this.#opening < openingsMax) {
+      this.#opening++
+      return undefined
+    }
+    return new Promise((enter) => this.#entering.push(enter))
+  }
+
+  leave(): void {
+    const enter = this.#entering.shift()
+    if (enter === undefined) this.#opening--
+    else enter()
+  }
+
+  /** All that is held. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   add(window: ReadingWindow, reading: Reading): void {
-    this.#windows.set(window, reading)
-    this.#bytes += window.bytes
+    this.#windows.set(window, { reading, bytes: 0 })
+    this.weigh(window)
+  }
+
+  /** It may hold more than before: a batch was opened, which can be much larger than it was when it was read. */
+  weigh(window: ReadingWindow): void {
+    const weighed = this.#windows.get(window)
+    if (weighed === undefined) return
+    const { heldBytes } = window
+    this.#bytes += heldBytes - weighed.bytes
+    weighed.bytes = heldBytes
     while (this.#bytes > windowsBytesMax && this.#windows.size > 1) {
       let oldest: ReadingWindow | undefined
       for (const one of this.#windows.keys())
-        if (one !== window && (oldest === undefined || one.usedAt < oldest.usedAt)) oldest = one
+        if (one !== window && !one.isOpening && (oldest === undefined || one.usedAt < oldest.usedAt)) oldest = one
       if (oldest === undefined) return
-      this.#windows.get(oldest)?.let(oldest)
+      this.#windows.get(oldest)?.reading.let(oldest)
     }
   }
 
   remove(window: ReadingWindow): void {
-    if (this.#windows.delete(window)) this.#bytes -= window.bytes
+    this.#bytes -= this.#windows.get(window)?.bytes ?? 0
+    this.#windows.delete(window)
   }
 }
 
@@ -64,7 +97,7 @@ export interface ReadFrom {
 }
 
 export class Reading {
-  readonly #world: Pick<World, 'clock'>
+  readonly #host: WindowHost
   readonly #budget: ReadingBudget
   readonly #log: Log
   readonly #from: ReadFrom
@@ -85,7 +118,7 @@ export class Reading {
   missingBelow = 0
 
   constructor(world: Pick<World, 'clock'>, budget: ReadingBudget, log: Log, from: ReadFrom) {
-    this.#world = world
+    this.#host = { clock: world.clock, openings: budget }
     this.#budget = budget
     this.#log = log
     this.#from = from
@@ -106,13 +139,14 @@ export class Reading {
       this.#current = window
       window.usedAt = this.#budget.use()
     }
-    const found = window.seek(offset, this.#world.clock)
+    const found = window.seek(offset, this.#host)
     if (found === undefined) return undefined
     if (typeof found === 'string') {
       this.missingBelow = window.absentBelow(offset)
       return found
     }
-    return this.#wait(found)
+    const opening = window
+    return this.#wait(found.then(() => this.#budget.weigh(opening)))
   }
 
   #windowFor(offset: number): ReadingWindow | undefined {
