@@ -214,8 +214,9 @@ export class QueueHouse {
   }
 
   #redrive(queues: QueuesPart): Redrive {
-    const { ledgers, roomLeft } = this.#host
+    const { world, ledgers, roomLeft } = this.#host
     return new Redrive({
+      clock: world.clock,
       queues,
       ledgers,
       findMovable: (vhost, name) => this.#queues.findMovable(vhost, name),

@@ -334,6 +334,12 @@ export interface MovablePart extends QueuePart {
   readonly lanes: readonly MovableLane[]
 }
 
+/** Messages on their way into a queue, which does not know of them yet. */
+export interface Ahead {
+  readonly messages: number
+  readonly bytes: number
+}
+
 /** One queue at run time: its lanes, and who is given what they hold. */
 export interface QueuePart {
   readonly topic: Topic
@@ -359,8 +365,11 @@ export interface QueuePart {
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[]
   /** The outcome of the append that carried the entries. */
   appended(outcome: Promise<void>): void
-  /** Whether add() would take a message: false over its limit when that refuses (not when it drops the head). */
-  accepts(bodyBytes: number): boolean
+  /**
+   * Whether add() would take a message: false over its limit when that refuses (not when it drops the head). `ahead`:
+   * what goes into it by the same append, before this one.
+   */
+  accepts(bodyBytes: number, ahead?: Ahead): boolean
   /** Resolves when all that was added before is stored or refused. */
   settled(): Promise<void>
   /** Registers a consumer; nothing is delivered before resume(). */

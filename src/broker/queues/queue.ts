@@ -16,6 +16,7 @@ import { Lane, type LaneHost } from './lanes/lane.ts'
 import { LaneTurns } from './lanes/lane-turns.ts'
 import { Limits } from './lanes/limits.ts'
 import type {
+  Ahead,
   DeadLettering,
   EpochsPart,
   LaneSource,
@@ -232,12 +233,13 @@ export class Queue implements QueuePart, PumpTask {
     this.#expiryMs = expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs
   }
 
-  accepts(bodyBytes: number): boolean {
+  accepts(bodyBytes: number, ahead?: Ahead): boolean {
     if (this.policy.overflow === 'drop-head' || this.#open.length === 0) return true
     // What consumers wait for is gone from the queue before it could be too long.
-    let pending = 0
-    if (!this.#consumers.canAnyTake) for (const { log } of this.#lanes) pending += log.pendingMessages
-    return !this.#limits.wouldOverflow(bodyBytes, pending)
+    if (this.#consumers.canAnyTake) return !this.#limits.wouldOverflow(bodyBytes, 0)
+    let pending = ahead?.messages ?? 0
+    for (const { log } of this.#lanes) pending += log.pendingMessages
+    return !this.#limits.wouldOverflow(bodyBytes + (ahead?.bytes ?? 0), pending)
   }
 
   entriesFor(messages: readonly NewMessage[]): readonly AppendEntry[] {

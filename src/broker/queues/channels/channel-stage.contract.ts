@@ -11,6 +11,7 @@ import { openChannel } from './channel.ts'
 import { channelLimits, type ChannelHost, type ChannelIdentity, type ChannelLimits } from './channel-host.ts'
 import { plainPolicy, type QueuePolicy } from '../facts.ts'
 import type {
+  Ahead,
   ClosedReason,
   LanePart,
   LedgerClosing,
@@ -150,7 +151,9 @@ export class StageQueue implements QueuePart, LanePart {
     outcome.catch(() => undefined)
   }
 
-  accepts(bodyBytes: number): boolean {
+  accepts(bodyBytes: number, ahead?: Ahead): boolean {
+    const { lengthMax = Infinity } = this.policy
+    if (this.messages + (ahead?.messages ?? 0) >= lengthMax && this.policy.overflow !== 'drop-head') return false
     return !this.isFull && bodyBytes <= this.bodyBytesMax
   }
 

@@ -96,6 +96,22 @@ describe('moving', () => {
         expect(messages.reduce((bytes, { body }) => bytes + body.length, 0)).toBeLessThan(5 * 1024 * 1024)
   })
 
+  test('of large ones no more are read than go, or little more', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    const offsets = dying(stage, source, 512, 'x'.repeat(1024 * 1024))
+    let read = 0
+    const readEach = source.readEach.bind(source)
+    source.readEach = (some, see) => {
+      read += some.length
+      return readEach(some, see)
+    }
+    stage.failures.push(...Array.from({ length: 3 }, () => new AppendFailure('full', 'told to')))
+    deadLetters.deadLetter(source, offsets, 'rejected')
+    await turns()
+    expect([target.messages, read]).toEqual([0, 32])
+    await deadLetters.close()
+  })
+
   test('those gone from the log are closed', async () => {
     const { stage, source, target, deadLetters } = staged()
     const offsets = dying(stage, source, 3)
@@ -268,6 +284,15 @@ describe('what goes nowhere is closed and counted', () => {
     expect(counted(stage, 'deadletters.dropped.overflow')).toBe(1)
   })
 
+  test('a target takes as many as it has room for, of one append too', async () => {
+    const { stage, source, target, deadLetters } = staged()
+    target.setPolicy({ ...target.policy, overflow: 'reject-publish', lengthMax: 2 })
+    deadLetters.deadLetter(source, dying(stage, source, 5), 'rejected')
+    await turns()
+    expect([target.messages, source.closed.size]).toEqual([2, 5])
+    expect(counted(stage, 'deadletters.dropped.overflow')).toBe(3)
+  })
+
   test('or passes it on to its own dead letter exchange', async () => {
     const { stage, source, target, deadLetters } = staged()
     const last = stage.queue('last')
@@ -343,7 +368,7 @@ describe('to a topic', () => {
 
   test('waits while the topic takes no more', async () => {
     const { stage, source: queue, deadLetters } = staged(toTopic)
-    const topic = stage.queue('dead.topic', { overflow: 'reject-publish', lengthMax: 0 })
+    const topic = stage.queue('dead.topic', { overflow: 'reject-publish' })
     topic.isFull = true
     deadLetters.deadLetter(queue, dying(stage, queue, 1), 'rejected')
     await turns()
@@ -368,6 +393,39 @@ describe('to a topic', () => {
     stage.world.clock.advance(5000)
     await turns()
     expect([topic.messages, queue.acquired.size]).toEqual([601, 0])
+  })
+
+  test('as many wait as it has no room for', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    const topic = stage.queue('dead.topic', { overflow: 'reject-publish', lengthMax: 2 })
+    deadLetters.deadLetter(queue, dying(stage, queue, 5), 'rejected')
+    await turns()
+    expect([topic.messages, queue.acquired.size]).toEqual([2, 3])
+  })
+
+  test('however many publishes are refused, one try to make it is under way, and not at once the next', async () => {
+    const { stage, source: queue, deadLetters } = staged({ ...toTopic, overflow: 'reject-publish-dlx' })
+    stage.noTopics = refuse('unknownTopic', 'told to')
+    const body = Buffer.from('late')
+    const message = {
+      exchange: '',
+      routingKey: 'q',
+      properties: Buffer.alloc(2),
+      body: [body],
+      bodyBytes: body.length,
+      isDeadLetter: false,
+    }
+    for (let at = 0; at < 10; at++) {
+      deadLetters.deadLetterRefused(queue, message)
+      await turns()
+    }
+    expect(counted(stage, 'deadletters.waiting.noTopic')).toBe(1)
+    stage.noTopics = undefined
+    stage.world.clock.advance(5000)
+    await turns()
+    deadLetters.deadLetterRefused(queue, message)
+    await turns()
+    expect(stage.queues.has('dead.topic')).toBe(true)
   })
 
   test('a refused publish goes there too, once it is there', async () => {

@@ -12,6 +12,7 @@ import { isCycle, recordDeath, type Dead, type DeathSource, type IsGiven } from 
 import { isDeadLettered } from '../facts.ts'
 import { tellsPlace } from '../lanes/queue-log.ts'
 import type {
+  Ahead,
   ClosedReason,
   DeadLettering,
   DeathReason,
@@ -38,6 +39,8 @@ export interface DeadLetterHost {
 /** One append moves at most so many messages, and so many bytes but for a single larger one. */
 const movedMax = 512
 const movedBytesMax = 4 * MiB
+/** Messages that are read before it is asked how many of them fit. */
+const readMax = 32
 const retryMsMin = 100
 const retryMsMax = 5000
 
@@ -85,6 +88,8 @@ export class DeadLetters implements DeadLettering {
   readonly #moving = new Set<Promise<void>>()
   #isClosed = false
   readonly #pauses = new Map<Timer, () => void>()
+  /** Topics that are being made for refused publishes, or cannot be for now. */
+  readonly #making = new Set<string>()
 
   constructor(host: DeadLetterHost) {
     this.#host = host
@@ -109,7 +114,7 @@ export class DeadLetters implements DeadLettering {
     const topic = this.#topicOf(queue)
     // Its publisher was refused: it is not kept until the topic is there.
     if (queue.policy.deadLetterTopic !== undefined && topic === undefined) {
-      void this.#madeTopic(queue)
+      void this.#makeSoon(queue, queue.policy.deadLetterTopic)
       return void this.#dropped('noTopic')
     }
     const letter = this.#letterOf(queue, message, 'maxlen', topic)
@@ -188,7 +193,7 @@ export class DeadLetters implements DeadLettering {
         if ((await target.ready()) !== undefined && !target.isDeleted) return offsets
       // From here on to the append all is decided in one turn.
       if (lane.isVoid || this.#isClosed || topic?.isDeleted === true) return offsets
-      const going = letters.filter(({ message }) => isTaken(topic, message))
+      const going = topic === undefined ? letters : takenBy(topic, letters)
       const notTaken = new Set(going.length === letters.length ? [] : letters.map(({ offset }) => offset))
       for (const { offset } of going) notTaken.delete(offset)
       const moved = offsets.filter((offset) => !(offset >= (next ?? Infinity)) && !notTaken.has(offset))
@@ -248,8 +253,12 @@ export class DeadLetters implements DeadLettering {
       bytes += letter.message.bodyBytes + letter.message.properties.length
       letters.push({ ...letter, offset: stored.offset })
     }
-    const refused = await lane.readEach(offsets, take, reason === 'malformed')
-    return refused ?? { letters, next }
+    // Not all of them are read when few fit.
+    for (let at = 0; at < offsets.length && next === undefined; at += readMax) {
+      const refused = await lane.readEach(offsets.slice(at, at + readMax), take, reason === 'malformed')
+      if (refused !== undefined) return refused
+    }
+    return { letters, next }
   }
 
   /** undefined: it goes nowhere. The message's slices are copied. */
@@ -325,6 +334,22 @@ export class DeadLetters implements DeadLettering {
     return undefined
   }
 
+  /** For publishes that were refused, however many: one try after the other. */
+  async #makeSoon(queue: QueuePart, name: string): Promise<void> {
+    const making = `${queue.topic.vhost}\0${name}`
+    if (this.#making.has(making) || this.#isClosed) return
+    this.#making.add(making)
+    try {
+      if ((await this.#madeTopic(queue)) === undefined) await this.#pause(retryMsMax)
+    } catch (error) {
+      if (error instanceof InvariantError) throw error
+      this.#host.world.trace.warn('dead letter topic not made', { topic: name, why: String(error) })
+      await this.#pause(retryMsMax)
+    } finally {
+      this.#making.delete(making)
+    }
+  }
+
   /** A client's reject is a decision of somebody's: it may send a message round as often as it likes. */
   #goesRound(vhost: string, destination: string, dead: Dead, reason: DeathReason): boolean {
     if (reason === 'rejected' || !isCycle(destination, dead, isGivenIn(this.#host.queues, vhost))) return false
@@ -341,10 +366,11 @@ export class DeadLetters implements DeadLettering {
   #sort(letters: readonly Letter[]): [Map<QueuePart, NewMessage[]>, [QueuePart, NewMessage][]] {
     const byTarget = new Map<QueuePart, NewMessage[]>()
     const refused: [QueuePart, NewMessage][] = []
+    const ahead = new Map<QueuePart, Ahead>()
     for (const { message, targets } of letters)
       for (const target of targets) {
         if (target.isDeleted) continue
-        if (!target.accepts(message.bodyBytes)) {
+        if (!takesToo(target, message.bodyBytes, ahead)) {
           if (target.policy.overflow === 'reject-publish-dlx') refused.push([target, message])
           else this.#dropped('overflow')
           continue
@@ -386,8 +412,11 @@ export const isGivenIn =
     queue === target || queues.find(vhost, queue)?.lanes.at(0)?.topic.name === target
 
 /** A dead letter topic that refuses a message, by its size or for want of room, may take it later: it waits. */
-const isTaken = (topic: QueuePart | undefined, { bodyBytes }: NewMessage): boolean =>
-  topic === undefined || topic.policy.overflow === 'reject-publish-dlx' || topic.accepts(bodyBytes)
+function takenBy(topic: QueuePart, letters: readonly Letter[]): readonly Letter[] {
+  if (topic.policy.overflow === 'reject-publish-dlx') return letters
+  const ahead = new Map<QueuePart, Ahead>()
+  return letters.filter(({ message: { bodyBytes } }) => takesToo(topic, bodyBytes, ahead))
+}
 
 /**
  * Where a message was, for those that look for it there: in a topic of Kafka's clients, or of several partitions, or when
@@ -414,6 +443,14 @@ function newMessageOf(stored: StoredMessage): NewMessage {
     bodyBytes: stored.body.length,
     isDeadLetter: stored.isDeadLetter,
   }
+}
+
+/** Whether it takes one more beside those `ahead`, which it is then among. */
+export function takesToo(target: QueuePart, bodyBytes: number, ahead: Map<QueuePart, Ahead>): boolean {
+  const before = ahead.get(target)
+  if (!target.accepts(bodyBytes, before)) return false
+  ahead.set(target, { messages: (before?.messages ?? 0) + 1, bytes: (before?.bytes ?? 0) + bodyBytes })
+  return true
 }
 
 function firstClosed(letters: readonly Letter[]): QueuePart | undefined {

@@ -42,8 +42,9 @@ async function staged(...messages: NewMessage[]) {
   return { stage, source, target }
 }
 
-const redriveOf = ({ queues, ledgers }: QueueStage): Redrive =>
+const redriveOf = ({ world, queues, ledgers }: QueueStage): Redrive =>
   new Redrive({
+    clock: world.clock,
     queues,
     ledgers,
     findMovable: (vhost, name) => queues.findMovable(vhost, name),
@@ -109,6 +110,38 @@ describe('a step', () => {
     expect(second).toMatchObject({ looked: 1, moved: 1, next: { from: 3 } })
     expect(await step(stage, { place: second.next })).toMatchObject({ looked: 0, next: undefined })
     expect([source.messages, target.messages]).toEqual([1, 3])
+  })
+
+  test('a target is given no more than it has room for', async () => {
+    const { stage, source } = await staged(...Array.from({ length: 5 }, (_, at) => dead(`m${at}`)))
+    const short = await stage.queue('short', { overflow: 'reject-publish', lengthMax: 3 })
+    expect(await step(stage, { target: 'short' })).toMatchObject({ moved: 3, notTaken: 2 })
+    const small = await stage.queue('small', { overflow: 'reject-publish', lengthBytesMax: 3 })
+    expect(await step(stage, { target: 'small' })).toMatchObject({ moved: 1, notTaken: 1 })
+    expect([source.messages, short.messages, small.messages]).toEqual([1, 3, 1])
+    expect(await source.take(false)).toMatchObject({ redelivered: false })
+  })
+
+  test('few asked for: few are read; many: others have their turn', async () => {
+    const { stage, source } = await staged(...Array.from({ length: 200 }, (_, at) => dead(`m${at}`)))
+    const lane = source.lanes[0]
+    let read = 0
+    const readEach = lane.readEach.bind(lane)
+    lane.readEach = (offsets, see, raw) => {
+      read += offsets.length
+      return readEach(offsets, see, raw)
+    }
+    expect(await step(stage, { messagesMax: 1 })).toMatchObject({ moved: 1, next: { from: 1 } })
+    expect(read).toBeLessThan(10)
+    let turnsSeen = 0
+    const stepping = step(stage).then((done) => ({ moved: done.moved, turnsSeen }))
+    for (let at = 0; at < 3; at++) {
+      await new Promise<void>((done) => stage.world.clock.endOfTurn(done))
+      turnsSeen++
+    }
+    const stepped = await stepping
+    expect(stepped.moved).toBe(199)
+    expect(stepped.turnsSeen).toBeGreaterThan(1)
   })
 
   test('a target that takes no more, or is not there', async () => {

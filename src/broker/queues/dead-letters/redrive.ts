@@ -6,10 +6,12 @@
 
 import { assert } from '../../../base/assert.ts'
 import { MiB } from '../../../base/limits.ts'
+import type { Clock } from '../../../base/world.ts'
 import { AppendFailure, type AppendEntry } from '../../../log/store.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { RedriveCall, RedrivePlace, RedriveSample, RedriveStep } from '../../queue-door.ts'
 import type {
+  Ahead,
   LedgersPart,
   MovableLane,
   MovablePart,
@@ -19,9 +21,11 @@ import type {
   StoredMessage,
 } from '../parts.ts'
 import { tellsPlace } from '../lanes/queue-log.ts'
+import { takesToo } from './dead-letter.ts'
 import { letterFilter, letterOf, redriven, type LetterFilter } from './redrive-letter.ts'
 
 export interface RedriveHost {
+  readonly clock: Pick<Clock, 'endOfTurn'>
   readonly queues: Pick<QueuesPart, 'findLog'>
   readonly ledgers: Pick<LedgersPart, 'appendClosing'>
   findMovable(vhost: string, name: string): MovablePart | undefined
@@ -32,6 +36,8 @@ export interface RedriveHost {
 /** Messages that one step moves, and looks at. */
 export const redriveMovedMax = 512
 const lookedMax = 2048
+/** Messages that are looked at between two turns of the event loop. */
+const lookedATurn = 64
 /** Bytes of bodies that one step moves, but for a single larger one. */
 const movedBytesMax = 4 * MiB
 const samplesMax = 10
@@ -77,8 +83,14 @@ export class Redrive {
     const offsets = lane.readyFrom(place.from, place.ends[place.lane], lookedMax)
     if (offsets.length === 0) return emptyStep(nextLane(place, source))
     const found = newFound()
-    const unread = await lane.readEach(offsets, (stored) => look(stored, lane, call, filter, found))
-    if (unread !== undefined) return unread
+    // Whoever asks for few has few more read than those.
+    const many = Math.min(lookedATurn, Math.max(8, call.messagesMax + 1))
+    for (let at = 0; at < offsets.length && found.stoppedAt === undefined; at += many) {
+      if (at > 0) await new Promise<void>((done) => this.#host.clock.endOfTurn(done))
+      const see = (stored: StoredMessage): void => look(stored, lane, call, filter, found)
+      const unread = await lane.readEach(offsets.slice(at, at + many), see)
+      if (unread !== undefined) return unread
+    }
     const next = { ...place, from: found.stoppedAt ?? (offsets.at(-1) ?? 0) + 1 }
     if (call.isDryRun) return { ...counted(found), moved: found.going.length, notTaken: 0, next }
     return this.#move(vhost, source, lane, found, next, mayWrite)
@@ -131,12 +143,13 @@ export class Redrive {
   /** Holds what goes, and makes the entries of its copies. */
   #gather(lane: MovableLane, going: readonly Going[], targets: ReadonlyMap<string, QueuePart | undefined>) {
     const byPart = new Map<QueuePart, NewMessage[]>()
+    const ahead = new Map<QueuePart, Ahead>()
     const offsets: number[] = []
     let [stranded, notTaken] = [0, 0]
     for (const { offset, to, message } of going) {
       const target = targets.get(to)
       if (target === undefined || target.isDeleted) stranded++
-      else if (!target.isReady || !target.accepts(message.bodyBytes)) notTaken++
+      else if (!target.isReady || !takesToo(target, message.bodyBytes, ahead)) notTaken++
       else if (lane.hold(offset, message.bodyBytes)) {
         offsets.push(offset)
         const messages = byPart.get(target)
