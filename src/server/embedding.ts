@@ -81,13 +81,15 @@ export interface BrokerClock {
 // --- faults -----------------------------------------------------------------------------------------------------
 
 /**
- * What goes wrong in production, on demand. A fault of the network hits what is sent from now on; every fault ends by
- * itself once its count is used up, or by `heal()`.
+ * What goes wrong in production, on demand. A fault of the network hits what is sent from now on, over all connections
+ * together; of several that an answer meets the newest strikes. Every fault ends by itself once its count is used up, or
+ * by `heal()`. What answers nothing, a heartbeat, is neither counted nor dropped.
  */
 export interface Faults {
   /**
    * The broker does what it is asked and the next `count` answers never leave. The client then waits for as long as it
-   * would, unless `thenDisconnect` cuts its connection, which is how an answer gets lost in a real network.
+   * would, unless `thenDisconnect` cuts its connection, which is how an answer gets lost in a real network; what was
+   * answered before arrives.
    */
   dropResponses(count: number, of?: ResponsesOf & { readonly thenDisconnect?: boolean }): Fault
   /** Answers, and whatever follows them on their connection, leave `byMs` of real time later. */

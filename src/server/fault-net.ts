@@ -121,18 +121,28 @@ class FaultConnection implements Connection {
 
   #judge(bytes: Buffer): void {
     let passing: Buffer[] = []
-    let cuts = false
+    let isCut = false
     this.#cutter.responses(bytes, (name, response) => {
+      // What would have come after the cut meets no fault: it is lost with its connection.
+      if (isCut) return
       const fate = this.#rules.fateOf(name)
       if (fate === undefined) return void passing.push(response)
-      cuts ||= fate.cuts
+      isCut = fate.cuts
       if (fate.drops) return
       this.#pass(passing)
       passing = []
       this.#delay(response, fate.delayMs)
     })
-    this.#pass(passing)
-    if (cuts) this.destroy()
+    if (isCut) this.#cutAfter(passing)
+    else this.#pass(passing)
+  }
+
+  /** What was answered before still arrives, unless it is late: then it is lost too. */
+  #cutAfter(responses: readonly Buffer[]): void {
+    if (responses.length === 0 || this.#late.length > 0) return this.destroy()
+    this.#isGone = true
+    this.#inner.pause()
+    this.#inner.write(responses, () => this.#inner.destroy())
   }
 
   #pass(responses: readonly Buffer[]): void {

@@ -63,7 +63,8 @@ export class FaultDesk implements Faults {
       get concernsResponses() {
         return responses.size > 0
       },
-      fateOf: (name) => newest(responses, protocol, name)?.strike().fate,
+      // What answers nothing (a heartbeat) meets no fault, but waits for what is late before it.
+      fateOf: (name) => (name === '' ? undefined : newest(responses, protocol, name)?.strike().fate),
       refusesConnection: () => newest(refusals, protocol)?.strike() !== undefined,
     }
   }
@@ -81,8 +82,11 @@ export class FaultDesk implements Faults {
   // --- for the program ---
 
   dropResponses(count: number, of: ResponsesOf & { readonly thenDisconnect?: boolean } = {}): Fault {
-    const fate = { drops: true, cuts: of.thenDisconnect === true, delayMs: 0 }
-    return new Rule(this.#responses, wholeNumber('count', count), fate, judged(of))
+    const { thenDisconnect = false, ...rest } = of
+    if (typeof thenDisconnect !== 'boolean')
+      throw new TypeError(`thenDisconnect: ${thenDisconnect} is not true or false`)
+    const fate = { drops: true, cuts: thenDisconnect, delayMs: 0 }
+    return new Rule(this.#responses, wholeNumber('count', count), fate, judged(rest))
   }
 
   delayResponses(byMs: number, of: ResponsesOf = {}): Fault {
@@ -122,16 +126,18 @@ function newest(rules: ReadonlySet<Rule>, protocol: ClientProtocol, name?: strin
 }
 
 /** Of whom: a name says its protocol. */
-function judged({ protocol, name }: { protocol?: ClientProtocol | undefined; name?: string }): ResponsesOf {
+function judged(of: { protocol?: ClientProtocol | undefined; name?: string }): ResponsesOf {
+  const { protocol, name, ...rest } = of
+  for (const key of Object.keys(rest)) throw new TypeError(`${JSON.stringify(key)} is no option of this fault`)
   if (protocol !== undefined && !protocols.includes(protocol)) {
     throw new TypeError(`${JSON.stringify(protocol)} is no protocol: kafka or amqp`)
   }
   if (name === undefined) return protocol === undefined ? {} : { protocol }
-  const of = protocols.filter((one) => responseNames[one].has(name))
-  if (of.length === 0 || (protocol !== undefined && !of.includes(protocol))) {
+  const known = protocols.filter((one) => responseNames[one].has(name))
+  if (known.length === 0 || (protocol !== undefined && !known.includes(protocol))) {
     throw new TypeError(`${JSON.stringify(name)} is no answer: a request of Kafka's (Produce) or a method (basic.ack)`)
   }
-  return { protocol: protocol ?? of[0], name }
+  return { protocol: protocol ?? known[0], name }
 }
 
 function wholeNumber(what: string, value: number): number {

@@ -65,6 +65,15 @@ describe('Kafka', () => {
     )
   })
 
+  test('of very many that are never answered the newest are remembered', () => {
+    const cutter = cutterOf.kafka()
+    for (let id = 0; id < 10_002; id++) cutter.asked(request(0, id, 0))
+    cutter.asked(request(1, 2, 0))
+    expect(cut(cutter, response(1))).toEqual([''])
+    expect(cut(cutter, response(10_001))).toEqual(['Produce'])
+    expect(cut(cutter, response(2))).toEqual(['Fetch'])
+  })
+
   test('an answer to nobody has no name', () => {
     expect(cut(cutterOf.kafka(), response(7))).toEqual([''])
   })

@@ -30,6 +30,8 @@ export const responseNames: Readonly<Record<ClientProtocol, ReadonlySet<string>>
 
 /** Length, API key, version, correlation id. */
 const requestHeadBytes = 12
+/** Requests of one connection that are remembered until they are answered: records may be sent without an answer. */
+const askedMax = 10_000
 
 class KafkaCutter implements ResponseCutter {
   /** API keys by correlation id, oldest first; those before the one that is answered have no answer. */
@@ -51,11 +53,19 @@ class KafkaCutter implements ResponseCutter {
       this.#head = Buffer.concat([this.#head, chunk.subarray(at, at + taken)])
       at += taken
       if (this.#head.length < requestHeadBytes) return
-      this.#asked.set(this.#head.readInt32BE(8), this.#head.readInt16BE(4))
+      this.#remember(this.#head.readInt32BE(8), this.#head.readInt16BE(4))
       // A length that lies is the broker's to refuse.
       this.#left = Math.max(0, this.#head.readInt32BE(0) + 4 - requestHeadBytes)
       this.#head = Buffer.alloc(0)
     }
+  }
+
+  #remember(correlationId: number, key: number): void {
+    // An id that comes again is the newest.
+    this.#asked.delete(correlationId)
+    this.#asked.set(correlationId, key)
+    if (this.#asked.size <= askedMax) return
+    for (const oldest of this.#asked.keys()) return void this.#asked.delete(oldest)
   }
 
   responses(bytes: Buffer, take: (name: string, response: Buffer) => void): void {
