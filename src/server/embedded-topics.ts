@@ -4,7 +4,6 @@
 
 import { isUtf8 } from 'node:buffer'
 import { batchInflateBytesMax, MiB } from '../base/limits.ts'
-import { partitionOfKey } from '../base/murmur2.ts'
 import type { Clock } from '../base/world.ts'
 import type { Session, TopicView } from '../broker/door.ts'
 import {
@@ -19,6 +18,7 @@ import {
 import { inflateOffLoop } from '../log/compression.ts'
 import { encodeBatch, RecordCursor, type NewRecord } from '../log/records.ts'
 import { granted } from './embedded-queues.ts'
+import { judgedRecord, nameGiven, onlyKnown, partitionOf, shown } from './embedded-record.ts'
 import { RequestRefused, type RecordToStore, type StoredPlace, type StoredRecord, type Topics } from './embedding.ts'
 
 /** Below the smallest max.message.bytes in use: more records than fit go as several batches. */
@@ -32,60 +32,43 @@ export function embeddedTopics(session: Session, clock: Clock): Topics {
   async function records(name: string, options?: { readonly as?: 'text' }): Promise<StoredRecord<string>[]>
   async function records(name: string, options: { readonly as: 'bytes' }): Promise<StoredRecord<Uint8Array>[]>
   async function records(name: string, options?: { readonly as?: 'text' | 'bytes' }): Promise<unknown> {
-    const all = await readAll(session, clock, granted(session.describeTopic({ name })))
-    return options?.as === 'bytes' ? all.map(bare) : all.map((record) => asText(name, record))
+    const { as = 'text' } = onlyKnown('records', options ?? {}, ['as'])
+    if (as !== 'text' && as !== 'bytes') throw new TypeError(`as: ${shown(as)} is neither 'text' nor 'bytes'`)
+    const all = await readAll(session, clock, granted(session.describeTopic(nameGiven(name))))
+    return as === 'bytes' ? all.map(bare) : all.map((record) => asText(name, record))
   }
   return {
-    create: async (name, { partitions, settings = {} } = {}) => {
+    create: async (name, options = {}) => {
+      const { partitions, settings = {} } = onlyKnown('create', options, ['partitions', 'settings'])
       const texts = Object.entries(settings).map(([setting, value]) => [setting, String(value)] as const)
-      const topic = { name, partitions, replicationFactor: undefined, settings: new Map(texts) }
+      const topic = { ...nameGiven(name), partitions, replicationFactor: undefined, settings: new Map(texts) }
       const [outcome] = await session.createTopics([topic], false)
       granted(outcome)
     },
     delete: async (name) => {
-      const [outcome] = await session.deleteTopics([{ name }])
+      const [outcome] = await session.deleteTopics([nameGiven(name)])
       granted(outcome)
     },
     list: () => Promise.resolve(session.listTopics().map(({ name, partitions }) => ({ name, partitions }))),
     produce: async (name, given) => {
-      const topic = granted(await session.findOrCreateTopic(name))
+      const records = Array.isArray(given) ? given : [given as RecordToStore]
+      // All are judged before any is stored.
+      const encodable = records.map((record) => judgedRecord(record, clock))
+      const topic = granted(await session.findOrCreateTopic(nameGiven(name).name))
       const unkeyed = turn++ % topic.partitions
-      return await store(session, topic, Array.isArray(given) ? given : [given as RecordToStore], (record) => ({
-        partition: partitionOf(topic, record, unkeyed),
-        record: encodable(record, clock),
-      }))
+      const partitions = records.map((record) => partitionOf(topic, record, unkeyed))
+      return await store(session, topic, encodable, partitions)
     },
     records,
   }
 }
 
-function partitionOf({ name, partitions }: TopicView, { key, partition }: RecordToStore, unkeyed: number): number {
-  if (partition === undefined)
-    return key === undefined || key === null ? unkeyed : partitionOfKey(bytesOf(key), partitions)
-  if (Number.isInteger(partition) && partition >= 0 && partition < partitions) return partition
-  throw new RequestRefused('topicMissing', `${name} has partitions 0 to ${partitions - 1}, there is no ${partition}`)
-}
-
-function bytesOf(value: string | Uint8Array): Buffer
-function bytesOf(value: string | Uint8Array | null): Buffer | null
-function bytesOf(value: string | Uint8Array | null): Buffer | null {
-  if (value === null) return null
-  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-}
-
-const encodable = ({ key = null, value, headers = {}, timestamp }: RecordToStore, clock: Clock): NewRecord => ({
-  key: bytesOf(key),
-  value: bytesOf(value),
-  headers: Object.entries(headers).map(([name, header]) => ({ name, value: bytesOf(header) })),
-  timestampMs: timestamp ?? clock.nowMs(),
-})
-
 /** Partition by partition in batches; the answer is in the records' order. */
 async function store(
   session: Session,
   topic: TopicView,
-  given: readonly RecordToStore[],
-  place: (record: RecordToStore) => { readonly partition: number; readonly record: NewRecord },
+  given: readonly NewRecord[],
+  partitions: readonly number[],
 ): Promise<StoredPlace[]> {
   const places: StoredPlace[] = []
   const waiting = new Map<number, { indexes: number[]; records: NewRecord[]; bytes: number }>()
@@ -97,8 +80,8 @@ async function store(
     const produced = granted(await session.produce({ topic: { id: topic.id }, partition, batch, acks: -1 }))
     for (const [at, index] of run.indexes.entries()) places[index] = { partition, offset: produced.baseOffset + at }
   }
-  for (const [index, one] of given.entries()) {
-    const { partition, record } = place(one)
+  for (const [index, record] of given.entries()) {
+    const partition = partitions[index]
     const bytes = (record.key?.length ?? 0) + (record.value?.length ?? 0) + 64
     if ((waiting.get(partition)?.bytes ?? 0) + bytes > batchBytes) await flush(partition)
     const run = waiting.get(partition) ?? { indexes: [], records: [], bytes: 0 }

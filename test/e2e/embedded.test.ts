@@ -100,6 +100,31 @@ describe('topics', () => {
     expect(records.map(({ key }) => key)).toEqual(places.map((_, at) => `${at}`))
   })
 
+  test.each<[string, unknown, string]>([
+    ['a number', { value: 3 }, 'value: 3 is no string, Uint8Array or null'],
+    ['no value', { key: 'a' }, 'value: undefined is no string'],
+    ['an object', { value: { id: 1 } }, 'value: {"id":1} is no string'],
+    ['a header', { value: '', headers: { n: 1 } }, 'header n: 1 is no string'],
+    ['a text', 'one', 'a record: "one" is no object'],
+    ['a time with a fraction', { value: '', timestamp: 1.5 }, 'timestamp: 1.5 is no whole number of milliseconds'],
+    ['a date', { value: '', timestamp: new Date(0) }, 'timestamp: "1970-01-01T00:00:00.000Z" is no whole number'],
+    ['a misspelt field', { value: '', partiton: 1 }, 'a record: there is no "partiton"; there are key, value, headers'],
+  ])('what is no record is said in one line, and nothing is stored: %s', async (_, record, why) => {
+    const given = [{ value: 'x'.repeat(600_000) }, record] as { value: string }[]
+    const refused = broker.topics.produce('judged', given)
+    await expect(refused).rejects.toBeInstanceOf(TypeError)
+    await expect(refused).rejects.toThrow(why)
+    expect((await broker.topics.list()).map(({ name }) => name)).not.toContain('judged')
+  })
+
+  test('what is no option is said', async () => {
+    const { topics } = broker
+    await expect(topics.create('typo', { partition: 3 } as object)).rejects.toThrow('create: there is no "partition"')
+    await expect(topics.records('typo', { as: 'json' as 'text' })).rejects.toThrow('as: "json" is neither')
+    await expect(topics.produce(undefined as unknown as string, [])).rejects.toThrow('name: undefined is no string')
+    expect((await topics.list()).map(({ name }) => name)).not.toContain('typo')
+  })
+
   test('no such partition, no such name', async () => {
     await expect(broker.topics.produce('few', { value: '', partition: 1 })).rejects.toThrow('there is no 1')
     await expect(broker.topics.produce('a name', { value: '' })).rejects.toMatchObject({ name: 'RequestRefused' })
