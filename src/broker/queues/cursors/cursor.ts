@@ -15,9 +15,14 @@ import type { CopyingBinding, LanePart, LedgerPart, LedgersPart, NewMessage, Sto
 import { Reading, type ReadingBudget } from '../messages/reading.ts'
 import { CursorCondition, keysOf } from './cursor-condition.ts'
 import type { Copy, CursorMoves, Found } from './cursor-moves.ts'
+import type { CursorRoom } from './cursor-room.ts'
 
-/** One append copies at most so many messages, and so many bytes but for a single larger one. */
+/**
+ * One append copies at most so many messages, to so many destinations in all, and so many bytes there, but for a single
+ * message that alone comes to more.
+ */
 const movedMax = 512
+const movedCopiesMax = 4096
 const movedBytesMax = 4 * MiB
 /** Records looked at before others have their turn. */
 const lookedAtMax = 4096
@@ -29,6 +34,7 @@ export interface CursorTools {
   readonly world: World
   readonly ledgers: LedgersPart
   readonly budget: ReadingBudget
+  readonly room: CursorRoom
   readonly moves: CursorMoves
 }
 
@@ -65,6 +71,8 @@ export class Cursor {
   #isStopped = false
   #timer: Timer | undefined
   #retryMs = retryMsMin
+  /** What it holds of the room that all share. */
+  #heldBytes = 0
 
   constructor(tools: CursorTools, facts: CursorFacts) {
     this.#tools = tools
@@ -158,7 +166,18 @@ export class Cursor {
       reading.release()
       return 'done'
     }
-    const found = await this.#find(from, ledger, reading)
+    try {
+      return await this.#copy(from, ledger, reading)
+    } finally {
+      this.#tools.room.give(this.#heldBytes)
+      this.#heldBytes = 0
+    }
+  }
+
+  async #copy(from: number, ledger: LedgerPart, reading: Reading): Promise<'more' | 'waits' | 'done'> {
+    const { room } = this.#tools
+    await room.look()
+    const found = await this.#find(from, ledger, reading).finally(() => room.found())
     if (this.#isStopped) return 'done'
     if (found.copies.length === 0) {
       // Nothing is lost when a crash forgets it: it is looked at again.
@@ -171,9 +190,10 @@ export class Cursor {
 
   /** What is next to be copied. What comes before and is not wanted is closed when nothing is found, or left to move(). */
   async #find(from: number, ledger: LedgerPart, reading: Reading): Promise<Found> {
+    const { room } = this.#tools
     const copies: Copy[] = []
     const offsets: number[] = []
-    let bytes = 0
+    let copied = 0
     let at: number | undefined = from
     for (let seen = 0; at !== undefined && seen < lookedAtMax && copies.length < movedMax; seen++) {
       let missing = reading.seek(at)
@@ -191,9 +211,16 @@ export class Cursor {
       } else {
         const message = this.#messageAt(at, reading)
         if (message !== undefined) {
-          if (copies.length > 0 && bytes + message.bodyBytes > movedBytesMax) break
-          bytes += message.bodyBytes + message.properties.length
-          copies.push(this.#copyOf(at, message))
+          const copy = this.#copyOf(at, message)
+          const times = Math.max(1, copy.targets.length)
+          const bytes = times * (message.bodyBytes + message.properties.length)
+          copied += times
+          const isMuch = copied > movedCopiesMax || this.#heldBytes + bytes > movedBytesMax
+          // Others were faster: it looks again when there is room.
+          if (room.isFull || (copies.length > 0 && isMuch)) break
+          this.#heldBytes += bytes
+          room.take(bytes)
+          copies.push(copy)
         }
         if (copies.length > 0) offsets.push(at)
         reading.passed(at)

@@ -11,6 +11,7 @@ import type { LedgersPart, QueuesPart } from '../parts.ts'
 import { ReadingBudget } from '../messages/reading.ts'
 import { Cursor, type CursorTools } from './cursor.ts'
 import { CursorMoves, type CursorMovesHost } from './cursor-moves.ts'
+import { CursorRoom } from './cursor-room.ts'
 
 /** That disk may be given back is told at most so often. */
 const closedToldMs = 1000
@@ -47,7 +48,7 @@ export class Cursors {
   constructor(host: CursorsHost) {
     this.#host = host
     const { world, ledgers } = host
-    this.#tools = { world, ledgers, budget: new ReadingBudget(), moves: new CursorMoves(host) }
+    this.#tools = { world, ledgers, budget: new ReadingBudget(), room: new CursorRoom(), moves: new CursorMoves(host) }
   }
 
   /** Of a binding that is only in memory. */

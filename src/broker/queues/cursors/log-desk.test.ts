@@ -5,6 +5,7 @@
 
 import { beforeEach, describe, expect, test } from 'vitest'
 import { fieldTable, int32Field, textField, type FieldTable } from '../../../base/fields.ts'
+import { MiB } from '../../../base/limits.ts'
 import { noProperties } from '../../../base/properties.ts'
 import type { LogId } from '../../../log/store.ts'
 import { openBroker, type Broker } from '../../broker.ts'
@@ -13,6 +14,7 @@ import type { Session } from '../../door.ts'
 import { isRefusal } from '../../errors.ts'
 import type { DeclareQueueCall, QueueCalls } from '../../queue-door.ts'
 import { StubStore } from '../../stub-store.contract.ts'
+import { copiesBytesMax } from './cursor-room.ts'
 
 let world: TestWorld
 let store: StubStore
@@ -281,5 +283,58 @@ describe('a binding', () => {
     expect(calls.checkExchange('t')).toMatchObject({ refused: 'exchangeMissing' })
     await produce('q', 'own')
     expect(await taken('q')).toEqual(['own'])
+  })
+})
+
+describe('what bindings hold in memory', () => {
+  /** The most bytes of appends that were under way at a time, and of one append. */
+  function watchAppends() {
+    const most = { underWay: 0, inOne: 0 }
+    let now = 0
+    const append = store.append.bind(store)
+    store.append = (entries) => {
+      const bytes = entries.reduce((sum, { batch }) => sum + batch.length, 0)
+      most.inOne = Math.max(most.inOne, bytes)
+      most.underWay = Math.max(most.underWay, (now += bytes))
+      return append(entries).finally(() => (now -= bytes))
+    }
+    return most
+  }
+  const large = 'x'.repeat(500_000)
+
+  test('is bounded, however many there are', async () => {
+    await topic('t')
+    await log('t')
+    const names = Array.from({ length: 40 }, (_, index) => `q${index}`)
+    for (const name of names) await queue(name)
+    await Promise.all(names.map((name) => bind('t', name)))
+    const most = watchAppends()
+    store.manual = true
+    for (let index = 0; index < 4; index++) void produce('t', large)
+    await turns(20)
+    store.commit()
+    await turns(100)
+    store.manual = false
+    store.commit()
+    await turns(100)
+    expect(most.underWay).toBeGreaterThan(10 * MiB)
+    expect(most.underWay).toBeLessThan(copiesBytesMax + 1 * MiB)
+    for (const name of names) expect((await taken(name)).length).toBe(4)
+  })
+
+  test('is bounded in one append, however many queues a message goes to', async () => {
+    await topic('t')
+    for (let index = 0; index < 4; index++) await produce('t', large)
+    await log('t')
+    const plain = { durable: true, autoDelete: false, internal: false, arguments: [] }
+    await calls.declareExchange({ name: 'f', type: 'fanout', ...plain })
+    const names = Array.from({ length: 20 }, (_, index) => `q${index}`)
+    for (const name of names) await queue(name)
+    for (const name of names) await bind('f', name)
+    const most = watchAppends()
+    await calls.bind({ ...bindingOf('t', 'f', startsAt('first')), destinationKind: 'exchange' })
+    await turns(100)
+    expect(most.inOne).toBeLessThan(11 * MiB)
+    for (const name of names) expect((await taken(name)).length).toBe(4)
   })
 })
