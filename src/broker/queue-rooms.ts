@@ -174,7 +174,7 @@ export class QueueHouse {
         createFurther: (wanted, starts) => makeFurther(ledgers, this.#topicLedgers, wanted, starts),
         rewind: (topic, starts) => this.#rewind(topic, starts),
         endQueue: (topic) => host.topics.setQueue(topic, undefined),
-        delete: (topic) => host.topics.delete(topic, true),
+        delete: (topic, mayGo) => host.topics.delete(topic, true, mayGo),
       },
       queues: this.#queues,
       replies,
@@ -410,8 +410,9 @@ async function makeFurther(
 const ledgerNumbers = (catalog: Catalog, topic: Topic): readonly number[] =>
   queuesOver(catalog, topic).map(({ ledger = 0 }) => ledger)
 
-/** Those with a ledger over a topic's logs. */
-function queuesOver(catalog: Catalog, topic: Topic): readonly Topic[] {
+/** Those with a ledger over a topic's logs, as of now: whoever asks may know the topic as it was. */
+function queuesOver(catalog: Catalog, known: Topic): readonly Topic[] {
+  const topic = catalog.byId(known.id) ?? known
   const further = catalog.further(topic.id)
   const hasOwn = topic.queue !== undefined && queueTypeOf(topic.queue.arguments) !== 'stream'
   return hasOwn ? [topic, ...further] : further

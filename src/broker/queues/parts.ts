@@ -207,6 +207,10 @@ export interface LedgersPart {
   open(id: LedgerId, start: number, levels: number, isVolatile: boolean): LedgerPart
   /** What is closed in a ledger, open or not; nothing, when none is known by that id. Good for one turn. */
   closings(id: LedgerId): LogClosings
+  /** The same of those over a log that are being forgotten: they may yet stay. */
+  closingsLeaving(log: LogId): readonly LogClosings[]
+  /** Resolves when there are none of those. */
+  settledLeaving(log: LogId): Promise<void>
   /** Whether messages of it expire by their own expiration: known of ledgers that are not open too. */
   hasExpirations(id: LedgerId): boolean
   /** In memory no more; what is stored of it stays. For queues that fell asleep: nothing is acquired. */

@@ -71,10 +71,10 @@ export class Queues implements QueuesPart {
       budget: new ReadingBudget(),
       trimming: new Trimming(
         world,
-        (topic, { id }) =>
-          [...host.ledgerNumbers(topic), ...this.#heldBack(topic)].map((number) =>
-            ledgers.closings({ log: id, number }),
-          ),
+        (topic, { id }) => [
+          ...host.ledgerNumbers(topic).map((number) => ledgers.closings({ log: id, number })),
+          ...ledgers.closingsLeaving(id),
+        ],
         host.placeOf,
       ),
       policyOf: (topic) => host.policyOf(topic),
@@ -180,14 +180,6 @@ export class Queues implements QueuesPart {
     return { ...topic, ledger }
   }
 
-  /** What must not be dropped yet, since it may still be the queue's after all. */
-  #heldBack(source: Topic): number[] {
-    const held: number[] = []
-    for (const { topic } of this.#rewinding.values())
-      if (this.#host.sourceOf(topic).id === source.id) held.push(topic.ledger ?? 0)
-    return held
-  }
-
   /** It goes on by those, also as long as the catalog does not say so again. */
   notRewound(topic: Topic): void {
     const rewinding = this.#rewinding.get(topic.id)
@@ -238,6 +230,7 @@ export class Queues implements QueuesPart {
   drop(topic: Topic, reason: CancelReason = 'queueDeleted'): void {
     const queue = this.#byId.get(topic.id)
     this.#byId.delete(topic.id)
+    this.#rewinding.delete(topic.id)
     queue?.drop(reason)
   }
 
@@ -250,8 +243,13 @@ export class Queues implements QueuesPart {
       void partition.open(source.policy).then(
         (log) => {
           if (isRefusal(log)) return
+          const now = (): Topic | undefined => this.#host.topic(source.vhost, source.name)
           this.#rooms.trimming.closed({
-            topic: source,
+            // It may keep more by the time it is looked at.
+            get topic() {
+              const topic = now()
+              return topic?.id === source.id ? topic : source
+            },
             partition,
             log,
             // A log that is deleted fails.

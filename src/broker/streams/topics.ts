@@ -346,9 +346,13 @@ export class Topics {
   /**
    * Undefined: deleted. The record first: from then on the topic is not there, whatever becomes of its files. Who does
    * not wait for those (`leavesLogs`) is answered one sync earlier; settled() waits for all. Further ledgers over it go
-   * with it.
+   * with it, unless it is `mayGo` that says why not: asked when nobody else changes the topic any more.
    */
-  async delete(topic: Topic, leavesLogs = false): Promise<Refusal | undefined> {
+  async delete(
+    topic: Topic,
+    leavesLogs = false,
+    mayGo: (now: Topic) => Refusal | undefined = () => undefined,
+  ): Promise<Refusal | undefined> {
     const { catalog } = this.#host
     // A further ledger's number is free again only when it is gone for good.
     const namesOf = (): string[] => [
@@ -357,6 +361,8 @@ export class Topics {
     for (let busy; (busy = this.#turns.busyWith(topic.vhost, namesOf())) !== undefined;) await busy
     const now = catalog.byId(topic.id)
     if (now === undefined) return refuse('unknownTopic', `Topic '${topic.name}' does not exist.`)
+    const kept = mayGo(now)
+    if (kept !== undefined) return kept
     const further = catalog.further(now.id)
     const failed = await this.#turns.whileBusy(topic.vhost, namesOf(), async () => {
       try {

@@ -42,8 +42,8 @@ export interface QueueTopics {
   rewind(topic: Topic, starts: readonly QueueStart[]): Promise<Topic | Refusal>
   /** The topic stays. */
   endQueue(topic: Topic): Promise<Topic | Refusal>
-  /** undefined: deleted. */
-  delete(topic: Topic): Promise<Refusal | undefined>
+  /** undefined: deleted. `mayGo` is asked last, when nobody else changes the topic. */
+  delete(topic: Topic, mayGo: (now: Topic) => Refusal | undefined): Promise<Refusal | undefined>
 }
 
 export interface QueueDeskHost {
@@ -333,9 +333,11 @@ export class QueueDesk {
     const now = this.#host.catalog.byId(topic.id)
     if (now?.queue === undefined) return undefined
     if (now.origin === 'amqp' && !this.#host.isLog(now)) {
-      if (this.#host.catalog.further(now.id).length > 0)
-        return refuse('queueInUse', `${resourceName('queue', now.vhost, now.name)} in use`)
-      const refused = await this.#host.topics.delete(now)
+      const refused = await this.#host.topics.delete(now, ({ id, vhost, name }) =>
+        this.#host.catalog.further(id).length > 0
+          ? refuse('queueInUse', `${resourceName('queue', vhost, name)} in use`)
+          : undefined,
+      )
       return refused?.refused === 'unknownTopic' ? undefined : refused
     }
     const left = await this.#host.topics.endQueue(now)

@@ -132,6 +132,34 @@ test('x-hold keeps what is not acknowledged, and nothing else', async () => {
   expect(await session.deleteRecords('t', 0, 3)).toBe(3)
 })
 
+test('a queue whose end is refused held all the time; one that is declared while others are dead-lettered holds too', async () => {
+  const { session, store } = await bench({ 'x-hold': yes })
+  store.manual = true
+  const ended = session.queues.deleteQueue('t', { ifUnused: false, ifEmpty: false })
+  await turns(8)
+  const deleted = session.deleteRecords('t', 0, 2)
+  await turns(8)
+  store.fail('full')
+  store.manual = false
+  expect(await ended).toMatchObject({ refused: 'storageFull' })
+  expect(await deleted).toMatchObject({ refused: 'policyViolation' })
+
+  const other = await bench({})
+  await other.session.queues.deleteQueue('t', { ifUnused: false, ifEmpty: false })
+  await other.declare('all', { 'x-log': text('t'), ...toGraves })
+  other.store.manual = true
+  const dropped = other.session.deleteRecords('t', 0, 2)
+  await turns(8)
+  const holding = other.declare('t', { 'x-hold': yes })
+  await turns(8)
+  expect(await Promise.race([dropped, 'waits'])).toBe('waits')
+  other.store.manual = false
+  other.store.commit()
+  expect(await holding).toMatchObject({ messages: 5 })
+  expect(await dropped).toMatchObject({ refused: 'policyViolation' })
+  expect(await other.count('t')).toBe(5)
+})
+
 test('each queue over the log is asked; what a filter does not let in is no dead letter', async () => {
   const { session, declare, count, dead } = await bench({})
   await declare('all', { 'x-log': text('t'), ...toGraves })

@@ -35,19 +35,29 @@ export class QueueRetention {
 
   /** Up to where records of the log may be dropped now, of those below `to`. */
   async mayTrim(topic: Topic, log: Log, to: number): Promise<number> {
-    const { ledgers, policyOf, isFull } = this.#host
-    const queues = this.#host.queuesOver(topic)
-    let may = to
-    for (const { queue, ledger = 0 } of queues)
-      if (holdsUnacknowledged(queue?.arguments ?? []))
-        may = Math.min(may, ledgers.closings({ log: log.id, number: ledger }).committedFloor)
-    for (const queue of queues) {
+    const { policyOf, isFull } = this.#host
+    let may = await this.#held(topic, log, to)
+    let tookTime = false
+    for (const queue of this.#host.queuesOver(topic)) {
       // On a full disk it is retention that makes room.
       if (may <= log.start || isFull() || !isDeadLettered(policyOf(queue))) continue
       const lane = this.#host.laneOf(queue, partitionOf(log.id))
-      if (lane !== undefined) may = Math.min(may, await this.#deadLetter(lane, log, may))
+      if (lane === undefined) continue
+      tookTime = true
+      may = Math.min(may, await this.#deadLetter(lane, log, may))
     }
-    return may
+    return tookTime ? this.#held(topic, log, may) : may
+  }
+
+  /** Up to where no queue holds the log, of those below `to`. One whose end may yet be refused holds it. */
+  async #held(topic: Topic, log: Log, to: number): Promise<number> {
+    const { ledgers } = this.#host
+    await ledgers.settledLeaving(log.id)
+    let held = to
+    for (const { queue, ledger = 0 } of this.#host.queuesOver(topic))
+      if (holdsUnacknowledged(queue?.arguments ?? []))
+        held = Math.min(held, ledgers.closings({ log: log.id, number: ledger }).committedFloor)
+    return held
   }
 
   /** Everything below `below` leaves; answers up to where it has. */

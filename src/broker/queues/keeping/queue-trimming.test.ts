@@ -49,3 +49,44 @@ test('a segment that cannot be written anew on a full disk is tried again when m
   expect(rewritten).toEqual([0])
   await trimming.close()
 })
+
+test('a log that keeps what was consumed is looked at once a round, whoever and how often told of it', async () => {
+  const world = testWorld()
+  let looks = 0
+  const ledger = { committedFloor: 0, countOpen: () => 10, nextOpen: () => 0, nextClosed: () => Infinity }
+  const trimming = new Trimming(world, () => [ledger])
+  const segments = [{ base: offset(0), next: offset(9), bytes: 1, maxTimestampMs: 0 }]
+  const log = {
+    start: offset(0),
+    end: offset(9),
+    committed: offset(9),
+    failed: false,
+    bytes: 1,
+    segments: () => segments,
+  } as unknown as Log
+  const topic = { policy: { dropsConsumed: true, consumedMs: 9, consumedBytes: 0, holdGroups: [] } } as unknown as Topic
+  const listed: TrimmedLog[] = []
+  for (let at = 0; at < 3; at++) {
+    const told = {
+      topic,
+      partition: {} as Partition,
+      log,
+      get isGone() {
+        looks++
+        return false
+      },
+      isListed: false,
+    }
+    listed.push(told)
+    trimming.closed(told)
+    world.clock.advance(1000)
+    await turns()
+  }
+  looks = 0
+  trimming.lookAgain()
+  expect(listed.filter(({ isListed }) => isListed)).toHaveLength(1)
+  world.clock.advance(1000)
+  await turns()
+  expect(looks).toBeGreaterThan(0)
+  await trimming.close()
+})

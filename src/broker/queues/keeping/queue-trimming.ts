@@ -41,7 +41,7 @@ export class Trimming {
   readonly #placeOf: GroupPlace
   #waiting: TrimmedLog[] = []
   /** Those that keep for a time what was consumed. */
-  readonly #keeping = new Set<TrimmedLog>()
+  readonly #keeping = new Map<Log, TrimmedLog>()
   /** Offsets left in segments after they were rewritten, by their base. */
   readonly #left = new WeakMap<Log, Map<number, number>>()
   #timer: Timer | undefined
@@ -64,7 +64,7 @@ export class Trimming {
 
   /** Time passed, or groups read on: what was kept may go now. */
   lookAgain(): void {
-    for (const log of this.#keeping) this.closed(log)
+    for (const log of this.#keeping.values()) this.closed(log)
   }
 
   #schedule(): void {
@@ -88,20 +88,23 @@ export class Trimming {
     const seen = new Set<Log>()
     for (const log of logs) {
       if (this.#isClosed) return
-      if (!log.isGone && keepsConsumed(log.topic.policy)) this.#keeping.add(log)
-      else this.#keeping.delete(log)
+      if (!log.isGone && keepsConsumed(log.topic.policy)) this.#keeping.set(log.log, log)
+      else if (!log.isGone || this.#keeping.get(log.log) === log) this.#keeping.delete(log.log)
       if (log.isGone || log.log.failed || seen.has(log.log)) continue
       seen.add(log.log)
       try {
-        const kept = await keptFrom(log.topic, log.log, this.#world.clock, this.#placeOf)
-        await this.#trim(log, kept)
-        await this.#rewrite(log, kept)
+        await this.#trim(log, await this.#keptFrom(log))
+        await this.#rewrite(log)
       } catch (error) {
         // Deleted meanwhile, or the disk (full, most likely): what is closed then brings it here again.
         if (error instanceof InvariantError) throw error
         this.#world.trace.warn('queue not trimmed', { log: log.log.id, why: String(error) })
       }
     }
+  }
+
+  #keptFrom({ topic, log }: TrimmedLog): Promise<number> {
+    return keptFrom(topic, log, this.#world.clock, this.#placeOf)
   }
 
   async #trim({ topic, partition, log }: TrimmedLog, kept: number): Promise<void> {
@@ -128,12 +131,14 @@ export class Trimming {
   }
 
   /** One message that nobody acknowledges keeps its segment: without the batches around it. */
-  async #rewrite(trimmed: TrimmedLog, kept: number): Promise<void> {
-    const { log, topic } = trimmed
+  async #rewrite(trimmed: TrimmedLog): Promise<void> {
+    const { log } = trimmed
     const before = this.#leftBefore(trimmed)
     for (const segment of log.segments().slice(0, -1)) {
-      if (trimmed.isGone || segment.bytes < rewriteBytesMin || segment.next > Math.min(log.committed, kept)) continue
-      const ledgers = this.#ledgersOver(topic, log)
+      if (trimmed.isGone || segment.bytes < rewriteBytesMin) continue
+      // What came before took its time: groups and settings may keep more by now.
+      if (segment.next > Math.min(log.committed, await this.#keptFrom(trimmed))) continue
+      const ledgers = this.#ledgersOver(trimmed.topic, log)
       if (ledgers.length === 0) return
       const base = Number(segment.base)
       const leftMax = (before.get(base) ?? segment.next - segment.base) * rewriteShareMax

@@ -210,6 +210,69 @@ describe('a ledger', () => {
     expect((await start(one)).ledgers.open(idOf(0), 7, 1, false).floor).toBe(7)
   })
 
+  test('one that is opened while it is forgotten is as it was, counts as long as it may stay, and leaves nothing', async () => {
+    const one = { ...bench(), store: new StubStore() }
+    const { ledgers, machineLog } = await start(one)
+    const before = ledgers.open(idOf(0), 0, 1, false)
+    before.extend(5)
+    drained(before)
+    for (let offset = 0; offset < 3; offset++) before.acknowledge(offset)
+    before.giveBack(3, false)
+    before.giveBack(4, false)
+    await one.clock.turn()
+    ledgers.release(idOf(0))
+    await one.clock.turn()
+    one.store.manual = true
+    const forgotten = machineLog.append(ledgers, ledgers.recordsForForgotten(idOf(0)))
+    expect(ledgers.closingsLeaving(idOf(0).log).map(({ committedFloor }) => committedFloor)).toEqual([3])
+    expect(ledgers.closingsLeaving(idOf(0, 1).log)).toEqual([])
+    const opened = ledgers.open(idOf(0), 0, 1, false)
+    opened.extend(9)
+    expect([opened.floor, ledgers.open(idOf(0), 0, 1, false) === opened]).toEqual([3, true])
+    // Far enough that a mark would be written.
+    opened.extend(9000)
+    expect(drained(opened).length).toBe(8997)
+    let isSettled = false
+    void ledgers.settledLeaving(idOf(0).log).then(() => (isSettled = true))
+    await one.clock.turn()
+    expect(isSettled).toBe(false)
+    one.store.manual = false
+    one.store.commit()
+    await forgotten
+    ledgers.forgotten(idOf(0))
+    await one.clock.turn()
+    expect([isSettled, ledgers.closingsLeaving(idOf(0).log)]).toEqual([true, []])
+    const restarted = (await start(one)).ledgers
+    expect(known(restarted)).toBe(0)
+    expect(restarted.recordsForStart(idOf(0), 7)).toHaveLength(1)
+  })
+
+  test('while the machine log is read again nothing is taken from a ledger that had the number before', async () => {
+    const one = { ...bench(), store: new StubStore() }
+    const { ledgers, machineLog } = await start(one)
+    await machineLog.append(ledgers, ledgers.recordsForStart(idOf(1), 100))
+    await machineLog.append(ledgers, ledgers.recordsForForgotten(idOf(1)))
+    ledgers.forgotten(idOf(1))
+    await machineLog.append(ledgers, ledgers.recordsForStart(idOf(1), 5))
+    ledgers.started(idOf(1), 5)
+    const log = one.store.logs.get(machineLogId)
+    if (log === undefined) throw new Error('there is a machine log')
+    // A batch a read.
+    const read = log.read.bind(log)
+    log.read = (from, _, below) => read(from, 1, below)
+    one.store.manual = true
+    const refused = expect(machineLog.append(ledgers, ledgers.recordsForStart(idOf(2), 9))).rejects.toThrow('full')
+    one.store.fail('full')
+    while (machineLog.ready) await Promise.resolve()
+    let floor = 0
+    while (!machineLog.ready) {
+      floor = Math.max(floor, ledgers.closings(idOf(1)).committedFloor)
+      await Promise.resolve()
+    }
+    await refused
+    expect([floor, ledgers.closings(idOf(1)).committedFloor]).toEqual([0, 5])
+  })
+
   test('what is acknowledged while the machine log is read again stays so, whatever is refused meanwhile', async () => {
     const one = { ...bench(), store: new StubStore() }
     const { ledgers, machineLog } = await start(one)

@@ -34,6 +34,7 @@ const closedCounters: Readonly<Record<ClosedReason, string>> = {
 }
 
 const keyWriter = new LedgerRecordWriter()
+const noClosings: readonly LogClosings[] = []
 
 /** The stored name of a ledger: the topic's id, and partition and number as varints. */
 function keyOf({ log, number }: LedgerId): Buffer {
@@ -84,6 +85,9 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   readonly #open = new Map<string, Ledger>()
   /** Being forgotten: what is done to them is written only if that is refused. */
   readonly #leaving = new Map<string, Ledger>()
+  /** Of all that are being forgotten, open or not, what they had closed: it counts until that is committed. */
+  readonly #forgetting = new Map<string, LedgerState>()
+  #whenForgotten: (() => void)[] = []
   /** Those that have something to write at the next flush. */
   #changed: Ledger[] = []
   #isScheduled = false
@@ -164,6 +168,8 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     // The append that was to forget them was refused with the others.
     for (const [name, ledger] of this.#leaving) if (!this.#open.has(name)) this.#open.set(name, ledger)
     this.#leaving.clear()
+    this.#forgetting.clear()
+    this.#tellForgotten()
     for (const [name, ledger] of this.#open) {
       if (ledger.isVolatile) continue
       let state = this.#states.get(name)
@@ -181,16 +187,19 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
   open(id: LedgerId, start: number, levels: number, isVolatile: boolean): Ledger {
     const key = keyOf(id)
     const name = key.toString('latin1')
-    const known = this.#open.get(name)
+    const known = this.#open.get(name) ?? this.#leaving.get(name)
     if (known !== undefined) return known
-    let state = this.#states.get(name)
+    const leaving = this.#forgetting.get(name)
+    let state = leaving ?? this.#states.get(name)
     const isNew = state === undefined
     if (state === undefined) {
       state = newState(start)
       if (!isVolatile) this.#keep(name, state)
     }
     const ledger = new Ledger(this, { id, key, name, start, levels, isVolatile }, state)
-    this.#open.set(name, ledger)
+    // A record of one that is being forgotten would outlive the one that forgets it.
+    if (leaving === undefined) this.#open.set(name, ledger)
+    else this.#leaving.set(name, ledger)
     if (isNew) ledger.writeStart()
     return ledger
   }
@@ -201,12 +210,38 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
     let end = endOfState(this.#states.get(name))
     const further = this.#further.size === 0 ? undefined : this.#further.get(logPartOf(name))
     if (further !== undefined) for (const one of further) end = Math.max(end, endOfState(this.#states.get(one)))
+    for (const [one, state] of this.#forgetting)
+      if (logPartOf(one) === logPartOf(name)) end = Math.max(end, endOfState(state))
     return end
   }
 
   closings(id: LedgerId): LogClosings {
     const name = keyOf(id).toString('latin1')
-    return this.#open.get(name)?.state ?? this.#states.get(name) ?? new LedgerState()
+    const open = this.#open.get(name)
+    if (open !== undefined) return open.state
+    // While the machine log is read again what is read by then may be of a ledger that had the number before.
+    const isWhole = this.#machineLog?.ready !== false
+    return (isWhole ? this.#states.get(name) : undefined) ?? new LedgerState()
+  }
+
+  closingsLeaving(log: LogId): readonly LogClosings[] {
+    if (this.#forgetting.size === 0) return noClosings
+    const part = logPartOf(keyOf({ log, number: 0 }).toString('latin1'))
+    const leaving: LogClosings[] = []
+    for (const [name, state] of this.#forgetting) if (logPartOf(name) === part) leaving.push(state)
+    return leaving
+  }
+
+  async settledLeaving(log: LogId): Promise<void> {
+    while (this.closingsLeaving(log).length > 0)
+      await new Promise<void>((resolve) => void this.#whenForgotten.push(resolve))
+  }
+
+  #tellForgotten(): void {
+    const waiting = this.#whenForgotten
+    if (waiting.length === 0) return
+    this.#whenForgotten = []
+    for (const tell of waiting) tell()
   }
 
   recordsForStart(id: LedgerId, start: number): readonly MachineRecord[] {
@@ -268,12 +303,14 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       this.#open.delete(name)
       this.#leaving.set(name, ledger)
     }
+    this.#forgetting.set(name, ledger?.state ?? this.#states.get(name) ?? new LedgerState())
     return this.#drop(name) ? [{ key, value: null }] : []
   }
 
   forgotten(id: LedgerId): void {
     const name = keyOf(id).toString('latin1')
     this.#leaving.delete(name)
+    if (this.#forgetting.delete(name)) this.#tellForgotten()
     // Of a queue whose declaration was refused: nothing of it is stored.
     this.#open.delete(name)
     this.#drop(name)
