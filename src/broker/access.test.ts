@@ -50,6 +50,15 @@ const queue = { name: 'q', durable: true, exclusive: false, autoDelete: false, a
 const sink = { hasRoom: true, deliver: () => undefined, cancelled: () => undefined }
 const publication = { exchange: '', routingKey: 'there', properties: noProperties, body: [], bodyBytes: 0 }
 const consume = { queue: 'there', consumerTag: 'c', noAck: true, exclusive: false, arguments: [] }
+const redrive = {
+  source: 'there',
+  target: 't',
+  filters: [],
+  isDryRun: true,
+  from: 0,
+  messagesMax: 1,
+  place: undefined,
+}
 const policy = { name: 'p', pattern: '.', appliesTo: 'queues', priority: 0, definition: { expires: 9 } } as const
 
 /** What is denied, and the call that then answers notAllowed. */
@@ -144,6 +153,23 @@ const calls: readonly (readonly [string, readonly Denied[], Asked])[] = [
     ['write exchange'],
     (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-dead-letter-exchange') }),
   ],
+  [
+    'declareQueue with a dead letter topic: read',
+    ['read queue'],
+    (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-dead-letter-topic') }),
+  ],
+  [
+    'declareQueue with a dead letter topic: write',
+    ['write queue'],
+    (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-dead-letter-topic') }),
+  ],
+  [
+    'declareQueue over the log of another',
+    ['read queue'],
+    (session) => session.queues.declareQueue({ ...queue, arguments: argument('x-log') }),
+  ],
+  ['redrive: out of', ['read queue'], (session) => session.queues.redrive(redrive)],
+  ['redrive: into', ['write queue'], (session) => session.queues.redrive(redrive)],
   ['checkQueue', ['configure queue', 'read queue', 'write queue'], (session) => session.queues.checkQueue('there')],
   [
     'deleteQueue',

@@ -75,7 +75,8 @@ export async function redrive(source: string, flags: RedriveFlags): Promise<void
   let [place, toldMs]: [PlaceJson | undefined, number] = [undefined, beganMs]
   try {
     while (!interrupt.came) {
-      const count = Math.min(stepMax, most - totals.moved, Math.max(1, Math.ceil((rate * stepMs) / 1000)))
+      const aStep = asked.dry_run ? stepMax : Math.max(1, Math.ceil((rate * stepMs) / 1000))
+      const count = Math.min(stepMax, most - totals.moved, aStep)
       const step = (await ask(flags, 'POST', '/api/odradek/redrive', { ...asked, count, place })) as StepJson
       add(totals, step, place)
       if (step.place === null || totals.moved >= most) break
@@ -86,6 +87,10 @@ export async function redrive(source: string, flags: RedriveFlags): Promise<void
       }
       if (!asked.dry_run) await interrupt.pause(beganMs + (totals.moved / rate) * 1000)
     }
+  } catch (error) {
+    // What was done before it failed is done.
+    if (totals.looked > 0) process.stderr.write(`${summary(totals, asked.dry_run)}, and then it failed.\n`)
+    throw error
   } finally {
     interrupt.close()
   }

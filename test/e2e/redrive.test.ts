@@ -180,6 +180,21 @@ test('in words, interrupted, and refused', async () => {
   await messagesIn('dead', 200 - moved)
   await messagesIn('work', moved)
 
+  await channel.assertQueue('short-lived')
+  const cut = start(main, ['dlq', 'redrive', 'dead', '--to', 'short-lived', '--rate', '20', '--data', folder])
+  const progress = new Arrivals<string>()
+  cut.process.stderr?.on('data', (chunk: Buffer) => progress.add(chunk.toString()))
+  await progress.until('a line of progress', ({ length }) => length > 0)
+  await channel.deleteQueue('short-lived')
+  const failed = await cut.ended
+  expect([failed.code, failed.err]).toEqual([
+    3,
+    expect.stringMatching(
+      /Redriven \d+ of \d+ looked at, and then it failed\.\nodradek: no queue or topic 'short-lived'/,
+    ),
+  ])
+
+  await channel.assertQueue('beside', { arguments: { 'x-log': 'orders' } })
   const failing = async (...args: string[]) => odradek(['dlq', 'redrive', ...args, '--data', folder])
   expect(await failing('nothing')).toMatchObject({
     code: 3,
@@ -187,6 +202,10 @@ test('in words, interrupted, and refused', async () => {
   })
   expect(await failing('dead', '--to', 'nothing')).toMatchObject({ code: 3 })
   expect(await failing('dead', '--to', 'dead')).toMatchObject({ code: 1 })
+  expect(await failing('dead', '--to', 'beside')).toMatchObject({
+    code: 1,
+    err: "odradek: nothing can be sent to 'beside': it is a ledger over another topic's log\n",
+  })
   expect((await failing('dead', '--filter', 'size=3')).err).toContain('a filter is key=PATTERN')
   expect(await failing('dead', '--rate', '0')).toMatchObject({ code: 2 })
 })

@@ -228,6 +228,47 @@ test('a property that there is not, or of another type, is the fault of who aske
   }
 })
 
+test('redrive: a step as it was asked for, and its place back', async () => {
+  const place = { lane: 1, from: 5, begin: 0, ends: [9, 9] }
+  const asked: unknown[] = []
+  const redrive: QueueCalls['redrive'] = (call) => {
+    asked.push(call)
+    return Promise.resolve({ looked: 1, moved: 1, filtered: 0, stranded: 0, notTaken: 0, samples: [], next: place })
+  }
+  const { session } = sessionOf({ redrive })
+  const body = { source: 'dead', filters: ['key=#'], count: 7, place }
+  const answer = await ask(session, 'POST', '/api/odradek/redrive', body)
+  expect([answer.status, JSON.parse(String(answer.body))]).toMatchObject([200, { moved: 1, place }])
+  expect(asked).toEqual([
+    { source: 'dead', target: undefined, filters: ['key=#'], isDryRun: false, from: 0, messagesMax: 7, place },
+  ])
+})
+
+test.each([
+  [{}, 'source must be a string'],
+  [{ source: 'dead', to: 3 }, 'to must be a string'],
+  [{ source: 'dead', dry_run: 'perhaps' }, 'dry_run must be true or false'],
+  [{ source: 'dead', from: -1 }, 'from must be a whole number'],
+  [{ source: 'dead', count: 0 }, 'count must be a whole number from 1 to 512'],
+  [{ source: 'dead', count: 513 }, 'count must be a whole number'],
+  [{ source: 'dead', filters: 'key=#' }, 'filters must be a list of at most 64'],
+  [{ source: 'dead', filters: Array.from({ length: 65 }, () => 'key=#') }, 'filters must be a list of at most 64'],
+  [{ source: 'dead', filters: [1] }, 'each of filters must be a string'],
+  [{ source: 'dead', place: [] }, 'must be a JSON object'],
+  [{ source: 'dead', place: { ends: [0.5] } }, 'place must be one that an answer named'],
+  [{ source: 'dead', place: { ends: [-1] } }, 'place must be one that an answer named'],
+  [{ source: 'dead', place: { ends: 'all' } }, 'place must be one that an answer named'],
+  [{ source: 'dead', place: { ends: [1], lane: -1 } }, 'lane must be a whole number'],
+  [{ source: 'dead', place: { ends: [1], begin: 2 ** 53 } }, 'begin must be a whole number'],
+])('redrive %j is refused in words', async (body, why) => {
+  const redrive = (): never => {
+    throw new Error('nobody asks the broker')
+  }
+  const answer = await ask(sessionOf({ redrive }).session, 'POST', '/api/odradek/redrive', body)
+  const { reason } = JSON.parse(String(answer.body)) as { reason: string }
+  expect([answer.status, reason]).toEqual([400, expect.stringContaining(why)])
+})
+
 test('lag: what the broker counted, ages as of its own time', async () => {
   const backlog = {
     records: 3,

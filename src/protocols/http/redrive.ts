@@ -23,7 +23,7 @@ async function redrive({ session, body }: Asked): Promise<HttpResponse> {
     filters: textsIn(body),
     isDryRun: wanted.flag('dry_run'),
     from: wanted.whole('from', 0, offsetMax),
-    messagesMax: Math.max(1, wanted.whole('count', messagesMax, messagesMax)),
+    messagesMax: countIn(wanted),
     place: placeIn(body),
   })
   if (isRefusal(step)) return refused(step)
@@ -48,6 +48,12 @@ const sampleJson = ({ partition, offset, exchange, routingKey, reason, queue, to
   queue: queue ?? null,
   to: to ?? null,
 })
+
+function countIn(wanted: Wanted): number {
+  const count = wanted.whole('count', messagesMax, messagesMax)
+  if (count === 0) throw new BadRequest(`count must be a whole number from 1 to ${messagesMax}`)
+  return count
+}
 
 function textsIn(body: unknown): readonly string[] {
   const { filters = [] } = (body ?? {}) as { readonly filters?: unknown }

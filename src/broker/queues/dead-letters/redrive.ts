@@ -99,9 +99,11 @@ export class Redrive {
   #judgeTarget(vhost: string, { source, target }: RedriveCall, mayWrite: MayWrite): Refusal | undefined {
     if (target === undefined) return undefined
     if (target === source) return refuse('invalidArgument', `${source} cannot be sent back into itself`)
-    return (
-      mayWrite(target) ?? (this.#host.queues.findLog(vhost, target) === undefined ? missing(vhost, target) : undefined)
-    )
+    const denied = mayWrite(target)
+    if (denied !== undefined || this.#host.queues.findLog(vhost, target) !== undefined) return denied
+    return this.#host.findMovable(vhost, target) === undefined
+      ? missing(vhost, target)
+      : refuse('invalidArgument', `nothing can be sent to '${target}': it is a ledger over another topic's log`)
   }
 
   async #move(

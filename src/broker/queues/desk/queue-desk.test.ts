@@ -228,6 +228,21 @@ test('deleting says how many messages went, is refused where asked for, and is n
   expect(await one.queues.purgeQueue('q')).toEqual(missing)
 })
 
+test('a queue with a message that waits for its next try is not taken for empty', async () => {
+  const { one } = await bench()
+  await one.queues.declareQueue(
+    queue('q', { arguments: args({ 'x-delayed-retry-type': 'all', 'x-delayed-retry-min': 1000 }) }),
+  )
+  const channel = one.queues.openChannel(sink())
+  await publish(channel, 'q')
+  await channel.get('q', false)
+  channel.reject(1, false, true, true)
+  expect(await one.queues.deleteQueue('q', { ifUnused: false, ifEmpty: true })).toMatchObject({
+    refused: 'queueNotEmpty',
+  })
+  expect(await one.queues.deleteQueue('q', always)).toBe(0)
+})
+
 test('a queue with a partition that cannot be opened is not taken for empty', async () => {
   const made = await bench()
   await made.one.queues.declareQueue(queue('q', { arguments: args({ 'x-partitions': 2 }) }))

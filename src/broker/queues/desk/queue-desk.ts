@@ -323,7 +323,9 @@ export class QueueDesk {
     if (refused !== undefined) return refused.refused === 'queueMissing' ? 0 : refused
     if (isRefusal(queue)) return queue.refused === 'queueMissing' ? 0 : queue
     if (type === 'classic' && only.ifUnused && queue.consumers > 0) return refuse('queueInUse', `${name} in use`)
-    if (type === 'classic' && only.ifEmpty && queue.messages > 0) return refuse('queueNotEmpty', `${name} not empty`)
+    // What waits for its next try is ready again soon.
+    if (type === 'classic' && only.ifEmpty && queue.messages + queue.delayed > 0)
+      return refuse('queueNotEmpty', `${name} not empty`)
     const messages = type === 'stream' ? 0 : queue.messages
     return (await this.#end(topic)) ?? messages
   }
