@@ -142,7 +142,7 @@ export const recordRows: readonly Row[] = [
       expect(letter.properties.headers).toMatchObject({
         'x-first-death-reason': 'malformed',
         'x-first-death-queue': 'doubtful',
-        'x-stream-offset': 1,
+        'x-source-offset': 1,
       })
     },
   },

@@ -280,6 +280,8 @@ export interface StoredMessage {
   properties: Buffer
   body: Buffer
   isDeadLetter: boolean
+  /** Partition and offset stand at the end of its headers: written when it was read, they are no part of it. */
+  isPlaced: boolean
 }
 
 /** Which log a lane reads, and by which ledger. */

@@ -177,6 +177,7 @@ export class StageQueue implements QueuePart, LanePart {
       properties,
       body: Buffer.from(body),
       isDeadLetter,
+      isPlaced: false,
     }
   }
 

@@ -11,6 +11,7 @@ import type { Topic } from '../../catalog.ts'
 import { isRefusal } from '../../errors.ts'
 import type { Partition } from '../../streams/partition.ts'
 import { blankMessage } from '../messages/message.ts'
+import { withoutPlace } from '../messages/message-place.ts'
 import type { CopyingBinding, LanePart, LedgerPart, LedgersPart, NewMessage, StoredMessage } from '../parts.ts'
 import { Reading, type ReadingBudget } from '../messages/reading.ts'
 import { CursorCondition, keysOf } from './cursor-condition.ts'
@@ -242,7 +243,8 @@ export class Cursor {
       // Records of Kafka's clients, and what was published to the queue of that name, come by this exchange.
       exchange: stored.exchange.length === 0 ? this.#facts.binding.source : stored.exchange.toString(),
       routingKey,
-      properties: Buffer.from(stored.properties),
+      // A copy lies elsewhere.
+      properties: stored.isPlaced ? withoutPlace(stored.properties) : Buffer.from(stored.properties),
       body: [Buffer.from(stored.body)],
       bodyBytes: stored.body.length,
       isDeadLetter: stored.isDeadLetter,

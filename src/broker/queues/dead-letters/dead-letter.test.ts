@@ -255,7 +255,7 @@ describe('what goes nowhere is closed and counted', () => {
       await turns()
       expect(last.bodies).toEqual([message])
       const stored = last.stored(last.acquire(false))
-      source.add(redriven(stored, letterOf(stored), false))
+      source.add(redriven(stored, letterOf(stored)))
     }
     expect(counted(stage, 'deadletters.dropped.cycle')).toBe(0)
     // Nobody sends it back any more: round it does not go.

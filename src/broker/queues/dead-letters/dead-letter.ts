@@ -10,7 +10,6 @@ import type { AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
 import { isCycle, recordDeath, type Dead, type DeathSource, type IsGiven } from './death.ts'
 import { isDeadLettered } from '../facts.ts'
-import { tellsPlace } from '../lanes/queue-log.ts'
 import type {
   Ahead,
   ClosedReason,
@@ -247,7 +246,7 @@ export class DeadLetters implements DeadLettering {
         next = stored.offset
         return
       }
-      const source = sourceOf(lane, stored.offset, topic !== undefined)
+      const source = sourceOf(lane, stored, topic !== undefined)
       const letter = this.#letterOf(queue, newMessageOf(stored), reason, topic, source)
       if (letter === undefined) return
       bytes += letter.message.bodyBytes + letter.message.properties.length
@@ -419,11 +418,14 @@ function takenBy(topic: QueuePart, letters: readonly Letter[]): readonly Letter[
 }
 
 /**
- * Where a message was, for those that look for it there: in a topic of Kafka's clients, or of several partitions, or when
- * its copy lies in a topic. Of all others RabbitMQ's headers tell, and nothing is added.
+ * Where a message was, for those that look for it there: a record of Kafka's clients, in a topic of theirs or of several
+ * partitions, or when its copy lies in a topic. Of all others RabbitMQ's headers tell, and nothing is added.
  */
-function sourceOf({ topic, partition }: LanePart, offset: number, isForTopic: boolean): DeathSource | undefined {
-  const isPlaced = tellsPlace(topic)
+function sourceOf(
+  { topic, partition }: LanePart,
+  { offset, isPlaced }: StoredMessage,
+  isForTopic: boolean,
+): DeathSource | undefined {
   return isPlaced || isForTopic ? { topic: topic.name, partition, offset, isPlaced } : undefined
 }
 

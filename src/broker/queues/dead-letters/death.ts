@@ -18,7 +18,7 @@ import {
   type FieldTable,
 } from '../../../base/fields.ts'
 import { readProperties, withProperties } from '../../../base/properties.ts'
-import { offsetHeader, partitionHeader } from '../messages/message-place.ts'
+import { placeless } from '../messages/message-place.ts'
 import type { DeathReason } from '../parts.ts'
 
 export interface Dying {
@@ -109,7 +109,7 @@ const sourceHeaders = [sourceTopicHeader, 'x-source-partition', 'x-source-offset
 /** What a client wrote by these names says nothing; what was written at an earlier death stays. */
 function withSource(headers: FieldTable, source: DeathSource, isDeadLetter: boolean): FieldTable {
   const { topic, partition, offset, isPlaced } = source
-  const rest = isPlaced ? headers.filter(({ name }) => name !== partitionHeader && name !== offsetHeader) : headers
+  const rest = isPlaced ? placeless(headers) : headers
   if (isDeadLetter && findField(rest, sourceTopicHeader) !== undefined) return rest
   const values = [textField(topic), { type: 'int32', value: partition } as const, int64Field(offset)]
   return [

@@ -19,7 +19,7 @@ import { readProperties, withHeaders } from '../../../base/properties.ts'
 import { refuse, type Refusal } from '../../errors.ts'
 import { sentBack, sourceTopicHeader } from './death.ts'
 import { Patterns } from '../exchanges/pattern.ts'
-import { offsetHeader, partitionHeader } from '../messages/message-place.ts'
+import { placeless } from '../messages/message-place.ts'
 import type { NewMessage, StoredMessage } from '../parts.ts'
 
 export const redrivenHeader = 'x-redriven'
@@ -59,11 +59,11 @@ function deathsIn(headers: FieldTable): FieldTable[] {
   return field?.type === 'array' ? field.value.flatMap((entry) => (entry.type === 'table' ? [entry.value] : [])) : []
 }
 
-/** What is stored again. `isPlaced`: partition and offset stand in its headers only because it was read. */
-export function redriven(stored: StoredMessage, letter: Letter, isPlaced: boolean): NewMessage {
+/** What is stored again. */
+export function redriven(stored: StoredMessage, letter: Letter): NewMessage {
   const times = fieldInteger(findField(letter.headers, redrivenHeader)) ?? 0
   const marked = stored.isDeadLetter ? sentBackHeaders(letter.headers) : letter.headers
-  const headers = isPlaced ? marked.filter(({ name }) => name !== partitionHeader && name !== offsetHeader) : marked
+  const headers = stored.isPlaced ? placeless(marked) : marked
   return {
     exchange: letter.exchange,
     routingKey: letter.routingKey,

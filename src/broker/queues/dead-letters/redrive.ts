@@ -20,7 +20,6 @@ import type {
   QueuesPart,
   StoredMessage,
 } from '../parts.ts'
-import { tellsPlace } from '../lanes/queue-log.ts'
 import { takesToo } from './dead-letter.ts'
 import { letterFilter, letterOf, redriven, type LetterFilter } from './redrive-letter.ts'
 
@@ -190,7 +189,7 @@ function look(stored: StoredMessage, lane: MovableLane, call: RedriveCall, filte
     return
   }
   found.bytes += stored.body.length
-  found.going.push({ offset: stored.offset, to, message: redriven(stored, letter, tellsPlace(lane.topic)) })
+  found.going.push({ offset: stored.offset, to, message: redriven(stored, letter) })
 }
 
 const newFound = (): Found => ({

@@ -77,7 +77,7 @@ export class DelayBucket implements QueuePart, LanePart {
     const host = { task: this, changed: () => this.#extended() }
     this.#log = new QueueLog(tools, host, () => topic, partition, 1)
     const empty = { exchange: nothing, routingKey: nothing, properties: nothing, body: nothing }
-    this.#message = { lane: this, offset: 0, redelivered: false, isDeadLetter: false, ...empty }
+    this.#message = { lane: this, offset: 0, redelivered: false, isDeadLetter: false, isPlaced: false, ...empty }
   }
 
   // --- storing ---

@@ -401,7 +401,7 @@ export interface PlacedAt {
 }
 
 /** Whether what is read of it has its place among its headers. */
-export const tellsPlace = ({ partitions, origin }: Topic): boolean => partitions > 1 || origin === 'kafka'
+const tellsPlace = ({ partitions, origin }: Topic): boolean => partitions > 1 || origin === 'kafka'
 
 /** A topic's name and the number of a partition never change; how many partitions it has may. */
 function readFrom(topic: () => Topic, partition: Partition): ReadFrom {

@@ -81,6 +81,7 @@ export class ForeignReader {
     this.#headerCount = varintAt(section, at)
     this.#headersAt = behindVarint(section, at)
     message.isDeadLetter = false
+    message.isPlaced = true
     message.exchange = nothing
     message.routingKey = this.#routingKey(section)
     const tableBytes = this.#tableBytes(section)

@@ -3,7 +3,7 @@
 // replaced.
 // Does not know: which messages are told their place (reading.ts, stream-reader.ts).
 
-import type { FieldEntry } from '../../../base/fields.ts'
+import type { FieldEntry, FieldTable } from '../../../base/fields.ts'
 import { readProperties, withHeaders } from '../../../base/properties.ts'
 import { putBytes } from '../../../log/record-fields.ts'
 import { hasTable, tableEndOf, withRoomForHeaders } from './header-room.ts'
@@ -35,6 +35,16 @@ export function putPlace(target: Buffer, at: number, partition: number, offset: 
 export function placeEntries(partition: number, offset: number): FieldEntry[] {
   const place: FieldEntry = { name: offsetHeader, value: { type: 'int64', value: offset } }
   return partition < 0 ? [place] : [{ name: partitionHeader, value: { type: 'int32', value: partition } }, place]
+}
+
+/** The headers without a place. */
+export const placeless = (headers: FieldTable): FieldTable =>
+  headers.filter(({ name }) => name !== partitionHeader && name !== offsetHeader)
+
+/** The properties as they are without the place that was written on them. */
+export function withoutPlace(properties: Buffer): Buffer {
+  const headers = placeless(readProperties(properties).headers ?? [])
+  return withHeaders(properties, headers.length === 0 ? undefined : headers)
 }
 
 /** The properties with the message's place as further headers. `partition` below 0: the offset alone. */

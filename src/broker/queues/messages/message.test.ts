@@ -25,6 +25,7 @@ const emptyStored = (): StoredMessage => ({
   properties: nothing,
   body: nothing,
   isDeadLetter: false,
+  isPlaced: false,
 })
 
 const field: fc.Arbitrary<Field> = fc.oneof(

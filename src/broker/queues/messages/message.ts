@@ -176,6 +176,7 @@ export function blankMessage(lane: LanePart): StoredMessage {
     properties: nothing,
     body: nothing,
     isDeadLetter: false,
+    isPlaced: false,
   }
 }
 
@@ -211,6 +212,7 @@ export class MessageReader {
     const end = at + valueBytes
     assert(section[at] === headerVersion && end <= section.length, 'a record of ours has our header')
     message.isDeadLetter = (section[at + 1] & deadLetterFlag) !== 0
+    message.isPlaced = false
     at += 2
     message.exchange = this.#exchange = again(section, at, this.#exchange)
     at += 1 + section[at]

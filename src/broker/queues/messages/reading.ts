@@ -222,7 +222,9 @@ export class Reading {
     if (!window.isOwn) return this.#foreign.read(window.section, at, window, offset, message)
     this.#messages.read(window.section, at, message)
     const from = this.#from
-    if (from.tellsPlace) message.properties = withPlace(message.properties, from.partition, offset)
+    if (!from.tellsPlace) return
+    message.properties = withPlace(message.properties, from.partition, offset)
+    message.isPlaced = true
   }
 
   /** After seek() said that the batch lies: all of it as the body of one message, in the same turn. */
@@ -235,6 +237,7 @@ export class Reading {
     message.properties = withPlace(noProperties, partition, offset)
     message.body = window.batch
     message.isDeadLetter = false
+    message.isPlaced = true
   }
 
   /** Where the batch begins that holds what was sought. */
