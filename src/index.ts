@@ -8,7 +8,6 @@ export {
   StartFailure,
   type BrokerClock,
   type BrokerOptions,
-  type Config,
   type Duration,
   type Fault,
   type Faults,

@@ -11,11 +11,12 @@ import {
   composeConfig,
   layerOfEnvironment,
   serveDefaults,
+  type Config,
   type ConfigProblems,
   type Layer,
   type OptionName,
 } from '../server/config.ts'
-import { StartFailure, type Config } from '../server/embedding.ts'
+import { StartFailure } from '../server/embedding.ts'
 import { nodeDisk } from '../server/node-disk.ts'
 import { nodeClock } from '../server/node-world.ts'
 import { startServer, type RunningServer } from '../server/start.ts'

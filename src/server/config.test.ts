@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import type { Said } from './setting-problems.ts'
 import {
   composeConfig,
+  type Config,
   embeddedDefaults,
   layerOfEnvironment,
   layerOfProgram,
@@ -14,7 +15,6 @@ import {
   type Layer,
   type OptionName,
 } from './config.ts'
-import type { Config } from './embedding.ts'
 
 type Values = Readonly<Record<string, string>>
 
@@ -156,8 +156,15 @@ test('a bad value is named even where a stronger source hides it, and all of the
 test('what a program gives is judged by name and value', () => {
   expect(layerOfProgram({ kafak: 'a:1' })).toEqual({
     problems: [
-      'kafak: there is no such option; there are data, store, kafka, amqp, advertise, durability, logLevel, logFormat, settings, clock',
+      'kafak: there is no such option; there are store, kafka, amqp, advertise, durability, logLevel, logFormat, settings, clock',
     ],
+  })
+  for (const name of ['data', 'constructor', '0'])
+    expect(layerOfProgram({ [name]: 'x' })).toMatchObject({
+      problems: [expect.stringMatching(`^${name}: there is no`)],
+    })
+  expect(layerOfProgram({ settings: 3 })).toEqual({
+    problems: ['settings: "3" is not allowed; it must be an object of broker settings'],
   })
   const layer = layerOfProgram({ kafka: '127.0.0.1:0', advertise: undefined, settings: { 'num.partitions': 3 } })
   if ('problems' in layer) throw new Error('judged well')

@@ -5,8 +5,20 @@
 // by the broker's own table.
 
 import { parseAddress } from './address.ts'
-import type { Config, TraceLevel } from './embedding.ts'
+import type { TraceLevel } from './node-trace.ts'
 import { settingProblems, type Said } from './setting-problems.ts'
+
+/** All that a broker is told at its start, judged; what each means is said at BrokerOptions (embedding.ts). */
+export interface Config {
+  readonly store: string
+  readonly kafka: string
+  readonly amqp: string
+  readonly advertise: string | undefined
+  readonly durability: 'commit' | 'os'
+  readonly logLevel: TraceLevel
+  readonly logFormat: 'line' | 'json'
+  readonly settings: Readonly<Record<string, string | number | boolean>>
+}
 
 /** What `serve` runs on when nothing is said. */
 export const serveDefaults: Config = {
@@ -64,6 +76,8 @@ export const options: Readonly<Record<OptionName, Option>> = {
   logLevel: { key: 'log-level', ...oneOf('silent', 'error', 'warn', 'info') },
   logFormat: { key: 'log-format', ...oneOf('line', 'json') },
 }
+
+const ofPrograms: readonly string[] = Object.keys(options).filter((name) => name !== 'data')
 
 export type StorePlace = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'memory' }
 
@@ -143,20 +157,20 @@ export function layerOfEnvironment(env: Readonly<Record<string, string | undefin
   return { options: said, settings }
 }
 
-/** What a program gives startBroker: judged as any other source. */
+/** What a program gives startBroker: judged as any other source. It says the store in one way. */
 export function layerOfProgram(given: Readonly<Record<string, unknown>>): Layer | ConfigProblems {
   const said = new Map<OptionName, Said>()
   const settings = new Map<string, Said>()
   const problems: string[] = []
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue
-    if (name === 'settings' && typeof value === 'object' && value !== null) {
-      for (const [setting, text] of Object.entries(value)) settings.set(setting, { as: setting, text: String(text) })
-    } else if (name in options) said.set(name as OptionName, { as: name, text: String(value) })
-    else
-      problems.push(
-        `${name}: there is no such option; there are ${[...Object.keys(options), 'settings', 'clock'].join(', ')}`,
-      )
+    if (name === 'settings') {
+      if (typeof value !== 'object' || value === null)
+        problems.push(problem({ as: name, text: String(value) }, 'an object of broker settings'))
+      else
+        for (const [setting, text] of Object.entries(value)) settings.set(setting, { as: setting, text: String(text) })
+    } else if (ofPrograms.includes(name)) said.set(name as OptionName, { as: name, text: String(value) })
+    else problems.push(`${name}: there is no such option; there are ${[...ofPrograms, 'settings', 'clock'].join(', ')}`)
   }
   return problems.length > 0 ? { problems } : { options: said, settings }
 }

@@ -5,6 +5,7 @@
 import type { SessionIdentity } from '../broker/door.ts'
 import type { Store } from '../log/store.ts'
 import { embeddedQueues } from './embedded-queues.ts'
+import { shown } from './embedded-record.ts'
 import { embeddedTopics } from './embedded-topics.ts'
 import {
   RequestRefused,
@@ -19,12 +20,14 @@ import { FaultDesk } from './faults.ts'
 import { Activity } from './node-activity.ts'
 import { nodeClock } from './node-world.ts'
 import { cutterOf } from './response-cutter.ts'
-import { startServer, type RunningServer } from './start.ts'
+import { startServer, type RunningServer, type Words } from './start.ts'
 import type { Surroundings } from './surroundings.ts'
 import { millisecondsOf, VirtualClock } from './virtual-clock.ts'
 
 /** Who `broker.topics` and `broker.queues` are to the broker. */
 const self: SessionIdentity = { vhost: '/', principal: 'guest', clientId: 'embedding', address: 'embedded' }
+
+const optionWords: Words = { folder: "store: 'file:DIR'", say: (option, value) => `${option}: '${value}'` }
 
 /** The public broker, and what it is the public side of. `near` lies between it and the engine. */
 export async function embed(
@@ -35,9 +38,10 @@ export async function embed(
   readonly server: RunningServer
   readonly clock: VirtualClock | undefined
 }> {
+  if (typeof options !== 'object' || options === null) throw new StartFailure(`options: ${shown(options)} is no object`)
   const { clock = 'real', ...config } = options
   if (clock !== 'real' && clock !== 'virtual') {
-    throw new StartFailure(`clock: ${JSON.stringify(clock)} is not allowed; it must be real or virtual`)
+    throw new StartFailure(`clock: ${shown(clock)} is not allowed; it must be real or virtual`)
   }
   const realClock = nodeClock()
   const activity = new Activity()
@@ -51,7 +55,7 @@ export async function embed(
     },
     store: (store) => new FaultStore(near(store), activity, faults.nextAppend),
   }
-  const server = await startServer(config, surroundings)
+  const server = await startServer(config, surroundings, optionWords)
   // Whoever is connected to a broker that promises nothing any more is told so by its socket.
   void server.failed.then(() => {
     faults.refuseConnections()

@@ -3,31 +3,28 @@
 // Promises: everything here is public and keeps its shape between minor versions; no type of Node is needed to read it.
 // Does not know: how it is done (embedded.ts and the files that it puts together).
 
-export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
-
-export interface Config {
-  /** `file:DIR` keeps everything in one folder, `memory:` forgets everything at the end. */
-  readonly store: string
-  /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. */
-  readonly kafka: string
-  /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. */
-  readonly amqp: string
-  /** HOST:PORT that Kafka clients are told to connect to; undefined: the address they did connect to. */
-  readonly advertise: string | undefined
-  /** What an acknowledgement promises for topics that do not say: synced to the medium, or given to the kernel. */
-  readonly durability: 'commit' | 'os'
-  readonly logLevel: TraceLevel
-  readonly logFormat: 'line' | 'json'
-  /** Broker settings by Kafka's names, for example `num.partitions`. */
-  readonly settings: Readonly<Record<string, string | number | boolean>>
-}
-
 /** What `startBroker` is told. All of it may be left out: in memory, on free ports of 127.0.0.1, on the real clock. */
-export interface BrokerOptions extends Partial<Config> {
+export interface BrokerOptions {
+  /** `memory:` forgets everything at the end and holds 1 GiB, `file:DIR` keeps everything in one folder. Default: `memory:`. */
+  readonly store?: string
+  /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. Default: `127.0.0.1:0`. */
+  readonly kafka?: string
+  /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. Default: `127.0.0.1:0`. */
+  readonly amqp?: string
+  /** HOST:PORT that Kafka clients are told to connect to. Default: the address they did connect to. */
+  readonly advertise?: string | undefined
+  /** An acknowledgement means synced to the medium (`commit`, the default), or given to the kernel (`os`). */
+  readonly durability?: 'commit' | 'os'
+  /** What is written to stderr. Default: `warn`. */
+  readonly logLevel?: 'silent' | 'error' | 'warn' | 'info'
+  /** How: lines for people (the default) or a JSON object each. */
+  readonly logFormat?: 'line' | 'json'
+  /** Broker settings by Kafka's names, for example `{ 'num.partitions': 3 }`. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>
   /**
    * `virtual`: time stands still until `broker.clock.advance()` moves it. Everything the broker waits for is on this
    * clock; what concerns a socket (heartbeats of AMQP, how long a fetch may wait, idle connections) stays on the real
-   * one, because the client at the other end lives there.
+   * one, because the client at the other end lives there. Default: `real`.
    */
   readonly clock?: 'real' | 'virtual'
 }
@@ -38,8 +35,11 @@ export interface RunningBroker {
   readonly kafka: string
   /** What RabbitMQ's clients take as URL: `amqp://guest:guest@127.0.0.1:49153`; empty when off. */
   readonly amqp: string
+  /** Topics without a client: to prepare a test, and to look at what came of it. */
   readonly topics: Topics
+  /** Queues without a client: their names and counts. */
   readonly queues: Queues
+  /** What goes wrong in production, on demand. */
   readonly faults: Faults
   /** The data folder; undefined in memory. */
   readonly dataPath?: string
@@ -59,6 +59,7 @@ export interface RunningBroker {
 
 /** A broker whose time is the test's. */
 export interface VirtualBroker extends RunningBroker {
+  /** Moves time: `await broker.clock.advance('1h')`. */
   readonly clock: BrokerClock
 }
 
@@ -107,6 +108,7 @@ export interface Faults {
   heal(): void
 }
 
+/** Which answers a fault is about; without a word, all. */
 export interface ResponsesOf {
   readonly protocol?: 'kafka' | 'amqp'
   /**
@@ -116,9 +118,11 @@ export interface ResponsesOf {
   readonly name?: string
 }
 
+/** A fault that was asked for. */
 export interface Fault {
   /** How often it struck. */
   readonly hits: number
+  /** Ends it. */
   heal(): void
 }
 
@@ -149,11 +153,13 @@ export interface Topics {
   records(name: string, options: { readonly as: 'bytes' }): Promise<StoredRecord<Uint8Array>[]>
 }
 
+/** A topic by name and size. */
 export interface TopicSummary {
   readonly name: string
   readonly partitions: number
 }
 
+/** What `topics.produce` takes. */
 export interface RecordToStore {
   readonly key?: string | Uint8Array | null
   readonly value: string | Uint8Array | null
@@ -163,11 +169,13 @@ export interface RecordToStore {
   readonly timestamp?: number
 }
 
+/** Where a record is. */
 export interface StoredPlace {
   readonly partition: number
   readonly offset: number
 }
 
+/** What `topics.records` answers: `Bytes` are strings, or arrays where bytes were asked for. */
 export interface StoredRecord<Bytes> extends StoredPlace {
   readonly key: Bytes | null
   readonly value: Bytes | null
@@ -188,6 +196,7 @@ export interface Queues {
   counts(name: string): Promise<QueueCounts>
 }
 
+/** How many of what a queue has. */
 export interface QueueCounts {
   /** Ready to be delivered. */
   readonly ready: number

@@ -3,7 +3,8 @@
 // Does not know: what the events mean. Secrets and bodies never get here: that is the caller's law.
 
 import type { Clock, Trace } from '../base/world.ts'
-import type { TraceLevel } from './embedding.ts'
+
+export type TraceLevel = 'silent' | 'error' | 'warn' | 'info'
 
 export interface TraceOptions {
   readonly level?: TraceLevel

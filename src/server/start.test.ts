@@ -6,7 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { StartFailure, type Config } from './embedding.ts'
+import type { Config } from './config.ts'
+import { StartFailure } from './embedding.ts'
 import { startServer } from './start.ts'
 
 let folder = ''
@@ -37,7 +38,9 @@ test('a wrong configuration opens nothing', async () => {
   expect(await refusal({ settings: { 'num.partitions': 0, 'no.such': true } })).toBe(
     'num.partitions: "0" is not allowed: it must be at least 1\nno.such: "true" is not allowed: there is no broker setting of this name',
   )
-  expect(await refusal({ kafak: 'a:1' } as Partial<Config>)).toMatch(/^kafak: there is no such option; there are data,/)
+  expect(await refusal({ kafak: 'a:1' } as Partial<Config>)).toMatch(
+    /^kafak: there is no such option; there are store,/,
+  )
 })
 
 test('one broker a folder; a start that fails lets go of it, and so does close', async () => {

@@ -12,8 +12,8 @@ import { openAmqp } from '../protocols/amqp/connection.ts'
 import { openKafka } from '../protocols/kafka/connection.ts'
 import { parseAddress, printAddress } from './address.ts'
 import { adminSocketPath } from './admin-path.ts'
-import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type StorePlace } from './config.ts'
-import { StartFailure, type Config } from './embedding.ts'
+import { composeConfig, embeddedDefaults, layerOfProgram, storeOf, type Config, type StorePlace } from './config.ts'
+import { StartFailure } from './embedding.ts'
 import { openListener, type Drainable, type OpenListener } from './listeners.ts'
 import type { HttpListener } from './node-http.ts'
 import { nodeWorld } from './node-world.ts'
@@ -54,6 +54,7 @@ const memoryStoreBytesMax = 1024 * 1024 * 1024
 export async function startServer(
   given: Partial<Config> = {},
   surroundings: Surroundings = {},
+  words: Words = flagWords,
 ): Promise<RunningServer> {
   const config = judged(given)
   const real = nodeWorld({ trace: { level: config.logLevel, format: config.logFormat } })
@@ -82,7 +83,7 @@ export async function startServer(
       brokerConfig(config, dataPath, clusterId, () => `PLAINTEXT://${kafka.address}`),
     )
     opened.push(broker)
-    const listeners = await openListeners(real, surroundings, config, broker, fail)
+    const listeners = await openListeners(real, surroundings, config, broker, fail, words)
     opened.push({ close: () => listeners.drain(drainMs) })
     kafka = listeners.kafka
     const { amqp } = listeners
@@ -103,7 +104,7 @@ export async function startServer(
     }
   } catch (error) {
     await closeAll().catch(() => {})
-    throw startFailure(error, config)
+    throw startFailure(error, config, words)
   }
 }
 
@@ -116,6 +117,7 @@ async function openListeners(
   config: Config,
   broker: Broker,
   broken: (error: unknown) => void,
+  words: Words,
 ): Promise<{ readonly kafka: Listening; readonly amqp: Listening; drain(timeoutMs: number): Promise<void> }> {
   const open: OpenListener[] = []
   const listen = async (
@@ -126,7 +128,7 @@ async function openListeners(
     if (at === undefined) return off
     const near = net === undefined ? world : { ...world, net: net(world.net, option) }
     const listener = await openListener(near, at, converse()).catch((error: unknown) => {
-      throw error instanceof NetError ? new StartFailure(listenFailure(error, option)) : error
+      throw error instanceof NetError ? new StartFailure(listenFailure(error, option, words)) : error
     })
     open.push(listener)
     const { host, port } = listener
@@ -154,10 +156,18 @@ async function openListeners(
   }
 }
 
-function listenFailure(error: NetError, option: 'kafka' | 'amqp'): string {
+/** How whoever started the broker says where things are. */
+export interface Words {
+  readonly folder: string
+  readonly say: (option: ClientProtocol, value: string) => string
+}
+
+const flagWords: Words = { folder: '--data DIR', say: (option, value) => `--${option} ${value}` }
+
+function listenFailure(error: NetError, option: ClientProtocol, { say }: Words): string {
   const stop = error.message.endsWith('already in use') ? 'stop what listens there, or ' : ''
-  const orOff = option === 'amqp' ? ', or --amqp off' : ''
-  return `${error.message}: ${stop}choose another address with --${option} HOST:PORT${orOff}`
+  const orOff = option === 'amqp' ? `, or ${say(option, 'off')}` : ''
+  return `${error.message}: ${stop}choose another address with ${say(option, 'HOST:PORT')}${orOff}`
 }
 
 /** A program's configuration is judged as the command line's is. */
@@ -222,14 +232,14 @@ function failure(): { readonly failed: Promise<Error>; readonly fail: (error: un
 }
 
 /** One line that says what prevents the start and what to do; a bug goes on as what it is. */
-function startFailure(error: unknown, config: Config): unknown {
+function startFailure(error: unknown, config: Config, { folder }: Words): unknown {
   if (error instanceof DiskError) {
     // Ours say all there is to say; the kernel's name their error and no way out.
     const advice = / E[A-Z]+: /.test(error.message) ? adviceFor[error.kind] : undefined
-    return new StartFailure(advice === undefined ? error.message : `${error.message}; ${advice}`)
+    return new StartFailure(advice === undefined ? error.message : `${error.message}; ${advice} with ${folder}`)
   }
   if (error instanceof AppendFailure && error.kind === 'closed') {
-    return new StartFailure(`${error.message}: stop it, or choose another folder with --data DIR`)
+    return new StartFailure(`${error.message}: stop it, or choose another folder with ${folder}`)
   }
   if (error instanceof CorruptLog || error instanceof AppendFailure || error instanceof SettingError) {
     return new StartFailure(`${config.store}: ${error.message}`)
@@ -238,8 +248,8 @@ function startFailure(error: unknown, config: Config): unknown {
 }
 
 const adviceFor: Readonly<Partial<Record<DiskErrorKind, string>>> = {
-  denied: 'choose a folder that this user may write with --data DIR',
-  exists: 'it is no folder; choose another with --data DIR',
-  missing: 'it is no folder; choose another with --data DIR',
-  full: 'make room, or choose another folder with --data DIR',
+  denied: 'choose a folder that this user may write',
+  exists: 'it is no folder; choose another',
+  missing: 'it is no folder; choose another',
+  full: 'make room, or choose another folder',
 }

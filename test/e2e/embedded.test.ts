@@ -2,10 +2,13 @@
 // Promises: brokers in memory, on free ports.
 // Does not know: time (embedded-clock.test.ts), faults.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import amqplib from 'amqplib'
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startBroker, type RunningBroker } from '../../src/index.ts'
+import { startBroker, StartFailure, type RunningBroker } from '../../src/index.ts'
 import { Arrivals } from './place.ts'
 
 let broker: RunningBroker
@@ -24,7 +27,27 @@ test('addresses are what clients take', () => {
 
 test('an unknown option is named', async () => {
   const started = startBroker({ clocks: 'virtual' } as object)
-  await expect(started).rejects.toThrow(/^clocks: there is no such option; there are data, .*settings, clock$/)
+  await expect(started).rejects.toThrow(/^clocks: there is no such option; there are store, .*settings, clock$/)
+})
+
+test("what prevents a start is said in a program's words", async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'odradek-embedded-'))
+  const store = `file:${join(folder, 'data')}`
+  const first = await startBroker({ store })
+  const why = async (options: unknown): Promise<string> => {
+    const outcome: unknown = await startBroker(options as object).catch((error: unknown) => error)
+    return outcome instanceof StartFailure ? outcome.message : 'started'
+  }
+  expect(await why({ store })).toBe(
+    `${join(folder, 'data')} is in use by this process (${process.pid}): stop it, or choose another folder with store: 'file:DIR'`,
+  )
+  expect(await why({ amqp: first.kafka })).toBe(
+    `${first.kafka} is already in use: stop what listens there, or choose another address with amqp: 'HOST:PORT', or amqp: 'off'`,
+  )
+  expect(await why('memory:')).toBe('options: "memory:" is no object')
+  expect(await why(null)).toBe('options: null is no object')
+  await first.close()
+  rmSync(folder, { recursive: true })
 })
 
 describe('topics', () => {
