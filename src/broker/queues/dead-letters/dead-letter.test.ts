@@ -395,6 +395,23 @@ describe('to a topic', () => {
     expect([topic.messages, queue.acquired.size]).toEqual([601, 0])
   })
 
+  test('waits when the topic is deleted meanwhile, and is in the next one', async () => {
+    const { stage, source: queue, deadLetters } = staged(toTopic)
+    const topic = stage.queue('dead.topic')
+    const readEach = queue.readEach.bind(queue)
+    queue.readEach = (offsets, see) => {
+      topic.isDeleted = true
+      return readEach(offsets, see)
+    }
+    deadLetters.deadLetter(queue, dying(stage, queue, 1), 'rejected')
+    await turns()
+    expect([queue.acquired.size, queue.closed.size]).toEqual([1, 0])
+    queue.readEach = readEach
+    stage.world.clock.advance(100)
+    await turns()
+    expect(stage.queues.get('dead.topic')?.bodies).toEqual(['m0'])
+  })
+
   test('as many wait as it has no room for', async () => {
     const { stage, source: queue, deadLetters } = staged(toTopic)
     const topic = stage.queue('dead.topic', { overflow: 'reject-publish', lengthMax: 2 })

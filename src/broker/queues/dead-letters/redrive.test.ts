@@ -92,6 +92,32 @@ describe('a step', () => {
     expect(source.messages).toBe(1)
   })
 
+  test('leaves alone what a filter of the queue does not let in, and what came from the queue itself', async () => {
+    const { stage, source } = await staged(dead('a'), dead('b'))
+    const lane = source.lanes[0]
+    lane.takes = ({ offset }) => offset === 1
+    expect(await step(stage)).toMatchObject({ looked: 1, moved: 1, stranded: 0 })
+    lane.takes = () => true
+    await stage.queue('work')
+    const back = await redriveOf(stage).step('/', { ...call, source: 'work' }, () => undefined)
+    expect(back).toMatchObject({ looked: 1, moved: 0, stranded: 1 })
+    expect(source.messages).toBe(1)
+  })
+
+  test('a source that is deleted meanwhile', async () => {
+    const { stage, source, target } = await staged(dead('a'))
+    const lane = source.lanes[0]
+    const readEach = lane.readEach.bind(lane)
+    lane.readEach = async (...those) => {
+      const refused = await readEach(...those)
+      source.drop('queueDeleted')
+      return refused
+    }
+    const asked = redriveOf(stage).step('/', { ...call, target: 'work' }, () => undefined)
+    expect(await asked).toMatchObject({ refused: 'queueMissing' })
+    expect(target.messages).toBe(0)
+  })
+
   test('moves nothing when dry, and shows what it would', async () => {
     const { stage, source, target } = await staged(dead('a'))
     expect(await step(stage, { isDryRun: true })).toMatchObject({

@@ -98,6 +98,19 @@ describe('what comes back', () => {
     stage.world.clock.advance(5000)
   })
 
+  test('goes with what retention drops', async () => {
+    const stage = await QueueStage.open()
+    const queue = await stage.queue('q', { retry })
+    await publish(queue, 'a', 'b')
+    await queue.take(false)
+    queue.lanes[0].giveBack(0, true)
+    queue.lanes[0].log.ledger.closeBelow(1, 'retention')
+    queue.lanes[0].rules.extended(true)
+    expect([queue.messages, queue.delayed, queue.unacknowledged]).toEqual([1, 0, 0])
+    stage.world.clock.advance(5000)
+    expect(queue.messages).toBe(1)
+  })
+
   test('expires when its wait is over', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q', { retry, messageTtlMs: 500, deadLetterExchange: 'dlx' })
