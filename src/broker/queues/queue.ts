@@ -78,7 +78,7 @@ export class Queue implements QueuePart, PumpTask {
     this.#levels = this.policy.priorityMax + 1
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
     const first = Math.floor(rooms.world.random.fraction() * topic.partitions)
-    this.#choice = new PartitionChoice(first, (index) => !this.#lanes[index].isOutOfOrder)
+    this.#choice = new PartitionChoice(first, (index) => this.#takes(this.#lanes[index]))
     this.#limits = new Limits(this, () => this.#open, rooms.world.clock)
     this.#host = {
       tools: rooms,
@@ -114,8 +114,10 @@ export class Queue implements QueuePart, PumpTask {
   lanesChanged(): void {
     const before = this.#lanes
     this.#lanes = this.#rooms.lanesOf(this.#topic).map((source) => this.#laneOf(before, source))
+    // What was at work goes on so: limits and times to live hold though nobody consumes.
+    const isAtWork = this.#consumers.count > 0 || this.#open.length > 0
     for (const lane of before) if (!this.#lanes.includes(lane)) this.#leave(lane)
-    if (this.#consumers.count > 0) this.#openLanes()
+    if (isAtWork) this.#openLanes()
   }
 
   #laneOf(before: readonly Lane[], source: LaneSource): Lane {
@@ -218,6 +220,13 @@ export class Queue implements QueuePart, PumpTask {
     return this.#lanes[this.#choice.of(properties, this.#lanes.length)]
   }
 
+  /** Whether what may go anywhere goes there. */
+  #takes(lane: Lane): boolean {
+    if (!lane.isOutOfOrder) return true
+    lane.passedOver()
+    return false
+  }
+
   #refuse(message: NewMessage): Receipt {
     if (this.policy.overflow === 'reject-publish-dlx') this.#rooms.deadLettering().deadLetterRefused(this, message)
     return refusedReceipt
@@ -265,10 +274,10 @@ export class Queue implements QueuePart, PumpTask {
   }
 
   async settled(): Promise<void> {
-    for (const lane of this.#lanes) {
-      const { lastReceipt } = lane.log
-      if (lastReceipt !== undefined) await new Promise<void>((done) => lastReceipt.whenSettled(done))
-    }
+    // All at once: what is added while the first of many lanes is waited for is not waited for too.
+    const receipts: Receipt[] = []
+    for (const { log } of this.#lanes) if (log.lastReceipt !== undefined) receipts.push(log.lastReceipt)
+    for (const receipt of receipts) await new Promise<void>((done) => receipt.whenSettled(done))
   }
 
   // --- giving out ---

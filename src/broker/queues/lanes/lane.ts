@@ -55,10 +55,10 @@ export class Lane implements MovableLane {
   isWaitingForTurn = false
   /** Its queue has it among those to look at when nobody takes any more. */
   isToBeLookedAt = false
-  /** The last try to open it was refused. */
-  #isFailing = false
   #isTrying = false
   #retry: Timer | undefined
+  /** Something would have been stored there, had it been open. */
+  #isMissed = false
   #isClosed = false
   readonly #host: LaneHost
   #opened: Opened | undefined
@@ -87,7 +87,13 @@ export class Lane implements MovableLane {
 
   /** It could not be opened, and nothing can be stored there. */
   get isOutOfOrder(): boolean {
-    return this.#isFailing && !this.log.canAppend
+    return this.log.isFailing && !this.log.canAppend
+  }
+
+  /** Publishers do without it, since it is out of order: it is tried again, without them. */
+  passedOver(): void {
+    this.#isMissed = true
+    if (this.#retry === undefined && !this.#isTrying) this.#tryLater()
   }
 
   get dispatch(): Dispatch {
@@ -103,22 +109,32 @@ export class Lane implements MovableLane {
     if (this.isVoid) return goneRefusal()
     if (this.log.canAppend) return undefined
     const refused = await this.log.open()
-    if (this.isVoid) return goneRefusal()
-    this.#isFailing = refused !== undefined
-    return refused
+    return this.isVoid ? goneRefusal() : refused
   }
 
   /** For what consumers wait for: tried again until it is open. */
   openForGood(): void {
-    if (this.isOpen || this.isVoid || this.#isTrying) return
+    if (!this.isOpen) this.#try()
+  }
+
+  #try(): void {
+    if (this.isVoid || this.#isTrying) return
     this.#isTrying = true
     void this.ready().then((refused) => {
       this.#isTrying = false
-      if (refused === undefined || this.isVoid || this.#isClosed) return
-      this.#retry?.cancel()
-      this.#retry = this.#host.tools.world.clock.after(retryMs, () => {
-        if (this.queue.consumers > 0) this.openForGood()
-      })
+      if (refused !== undefined && !this.isVoid) this.#tryLater()
+    })
+  }
+
+  #tryLater(): void {
+    if (this.#isClosed) return
+    this.#retry?.cancel()
+    this.#retry = this.#host.tools.world.clock.after(retryMs, () => {
+      this.#retry = undefined
+      const isMissed = this.#isMissed
+      this.#isMissed = false
+      if (isMissed) this.#try()
+      else if (this.queue.consumers > 0) this.openForGood()
     })
   }
 

@@ -169,6 +169,59 @@ test('while a lane cannot be opened the queue may be purged and its policy may c
   expect(consumer.bodies).toEqual(['1:0', '1:1'])
 })
 
+test('publishers alone do without a lane that is out of order, and have it again', async () => {
+  const [stage] = await open(3)
+  await fill(await stage.queue('q'), 1)
+  await stage.settle()
+  await stage.crash()
+  const broken = logId(stage.topic('/', 'q').id, 1)
+  const openLog = stage.store.open.bind(stage.store)
+  stage.store.open = (id, ...rest) => (id === broken ? Promise.reject(new Error('a bad disk')) : openLog(id, ...rest))
+  const queue = stage.queues.find('/', 'q') as Queue
+  const states = async (): Promise<string[]> => {
+    const outcomes: string[] = []
+    for (let at = 0; at < 6; at++) outcomes.push(await publish(queue, `any ${at}`))
+    return outcomes
+  }
+  // The one that found out.
+  expect((await states()).filter((state) => state === 'refused').length).toBeLessThanOrEqual(1)
+  expect(new Set(await states())).toEqual(new Set(['stored']))
+  stage.world.clock.advance(1000)
+  await turns(4)
+  expect(new Set(await states())).toEqual(new Set(['stored']))
+  stage.store.open = openLog
+  stage.world.clock.advance(1000)
+  await turns(4)
+  expect(queue.isReady).toBe(true)
+  const before = queue.lanes[1].log.log.end
+  await states()
+  expect(queue.lanes[1].log.log.end).toBeGreaterThan(before)
+})
+
+test('a queue at work opens the lanes it gains, for its limits and times to live, though nobody consumes', async () => {
+  const [stage, queue] = await open(1, { messageTtlMs: 1000 })
+  await publish(queue, 'a')
+  await stage.grow('q', 3)
+  await turns(4)
+  expect(queue.lanes.map((lane) => lane.isOpen)).toEqual([true, true, true])
+})
+
+test('who waits for what was added waits for nothing that came after', async () => {
+  const [stage, queue] = await open(3)
+  stage.store.manual = true
+  for (const key of keys) void queue.add(keyed(key, 'a'))
+  await turns(2)
+  let isSettled = false
+  const settled = queue.settled().then(() => (isSettled = true))
+  for (const key of keys) void queue.add(keyed(key, 'b'))
+  await turns(2)
+  stage.store.commit(stage.store.pending - 3)
+  await turns(2)
+  expect(isSettled).toBe(true)
+  stage.store.commit()
+  await settled
+})
+
 test('who waits until a queue is ready hears of the lanes it goes on with', async () => {
   const [stage] = await open(2)
   await publish(await stage.queue('q'), 'a')

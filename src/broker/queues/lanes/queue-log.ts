@@ -90,6 +90,8 @@ export class QueueLog implements TrimmedLog {
   /** Handed to somebody else's append of this turn. */
   #lent: Turn | undefined
   isGone = false
+  /** The last try to open it was refused. */
+  isFailing = false
   /** Nothing of it is given out any more; what was added is still stored. */
   #isLeft = false
   /** Messages that were added and not committed yet. */
@@ -164,6 +166,7 @@ export class QueueLog implements TrimmedLog {
   async #open(): Promise<Refusal | undefined> {
     const refused = await this.#prepare()
     if (this.isGone) return goneRefusal()
+    this.isFailing = refused !== undefined
     if (refused === undefined && this.#opened === undefined) this.#found()
     const held = this.#held
     this.#held = []
