@@ -4,7 +4,7 @@
 
 import type { FieldTable } from '../../base/fields.ts'
 import type { Decision, MachineRecord } from '../../log/machine.ts'
-import type { AppendEntry, LogId } from '../../log/store.ts'
+import type { AppendEntry, LogId, TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import type { CancelReason, Receipt } from '../queue-door.ts'
 import type { Refusal } from '../errors.ts'
@@ -39,8 +39,11 @@ export interface DelaysPart {
   destinationsFor(exchange: ExchangeFacts, properties: Buffer): Destinations | undefined
 }
 
-/** Where the cursors of a binding begin: an offset for each partition of its exchange's topic. */
-export type CursorStarts = readonly number[]
+/** Where the cursors of a binding begin: an offset for each partition of its exchange's topic, of the one it was then. */
+export interface CursorStarts {
+  readonly topic: TopicId
+  readonly offsets: readonly number[]
+}
 
 /** Exchanges of type x-log as the desk of exchanges knows them: who makes their topics, and their bindings' cursors. */
 export interface LogExchanges {
@@ -50,10 +53,17 @@ export interface LogExchanges {
   deleteTopic(facts: ExchangeFacts): Promise<true | Refusal> | undefined
   /** As the topic is now, after all that was published before. */
   findStarts(binding: BindingFacts): Promise<CursorStarts | Refusal>
-  /** The number of a new binding's cursors, and what makes them durable, to be appended with the binding. */
-  begin(binding: BindingFacts, starts: CursorStarts, isDurable: boolean): { number: number; decision: Decision }
+  /**
+   * The number of a new binding's cursors, and what makes them durable, to be appended with the binding. undefined: the
+   * topic is another by now.
+   */
+  begin(
+    binding: BindingFacts,
+    starts: CursorStarts,
+    isDurable: boolean,
+  ): { number: number; decision: Decision } | undefined
   /** That is committed. */
-  begun(binding: BindingFacts, number: number, starts: CursorStarts): void
+  begun(number: number, starts: CursorStarts): void
   /** What forgets the cursors of these bindings, to be appended with their removal; undefined: they have none. */
   forget(bindings: Iterable<CopyingBinding>): Decision | undefined
   /** That is committed. */

@@ -43,6 +43,8 @@ async function foundIn(log: Log, start: StreamStart, clock: Pick<Clock, 'endOfTu
 async function lastBatchOf(log: Log): Promise<number> {
   const end = log.committed
   if (end <= log.start) return end
-  const { chunks } = await log.read(offset(end - 1), 1, end)
-  return chunks.length === 0 ? end : baseOffsetAt(chunks[0], 0)
+  const { chunks, release } = await log.read(offset(end - 1), 1, end)
+  const base = chunks.length === 0 ? end : baseOffsetAt(chunks[0], 0)
+  release?.()
+  return base
 }

@@ -37,8 +37,8 @@ export class Cursors {
   readonly #host: CursorsHost
   readonly #tools: CursorTools
   readonly #copying = new Map<string, Copying>()
-  /** Where bindings begin that are kept nowhere. */
-  readonly #starts = new Map<string, readonly number[]>()
+  /** Where bindings begin that are kept nowhere; once one was stopped its cursors know, whatever they had under way. */
+  readonly #starts = new Map<string, readonly number[] | readonly Cursor[]>()
   /** Topics of which ledgers closed more since the last time. */
   readonly #closed = new Map<string, Topic>()
   #timer: Timer | undefined
@@ -91,7 +91,8 @@ export class Cursors {
     const partition = partitions.of(topic, index)
     const source = queues.findStream(topic.vhost, topic.name)?.lanes[index]
     if (partition === undefined || source === undefined) return
-    const start = this.#starts.get(nameOf(topic, binding.cursor))?.[index] ?? 0
+    const known = this.#starts.get(nameOf(topic, binding.cursor))?.[index] ?? 0
+    const start = typeof known === 'number' ? known : known.floor
     const cursor = new Cursor(this.#tools, {
       binding,
       index,
@@ -123,11 +124,7 @@ export class Cursors {
     this.#copying.delete(name)
     for (const cursor of copying?.cursors ?? []) cursor.stop()
     // If it comes back after all.
-    if (copying !== undefined && this.#starts.has(name))
-      this.#starts.set(
-        name,
-        copying.cursors.map(({ floor }) => floor),
-      )
+    if (copying !== undefined && this.#starts.has(name)) this.#starts.set(name, copying.cursors)
     this.changed()
   }
 

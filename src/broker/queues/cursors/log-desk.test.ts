@@ -135,6 +135,17 @@ describe('an exchange of type x-log', () => {
     const alternate = (name: string) => ({ ...policy, definition: { 'alternate-exchange': name } })
     expect(await calls.setPolicy(alternate('e'), false)).toMatchObject({ refused: 'inequivalentDeclaration' })
     expect(await calls.setPolicy(alternate('y'), false)).toBe(true)
+    // One that another outweighs may apply again when that goes.
+    await calls.declareExchange({ name: 'safe', type: 'direct', ...plain, arguments: [] })
+    const hidden = { ...policy, name: 'hidden', pattern: '^z$', definition: { 'alternate-exchange': 'e' } }
+    expect(await calls.setPolicy(hidden, false)).toBe(true)
+    const above = { ...hidden, name: 'above', priority: 1, definition: { 'alternate-exchange': 'safe' } }
+    expect(await calls.setPolicy(above, false)).toBe(true)
+    await calls.declareExchange({ name: 'z', type: 'direct', ...plain, arguments: [] })
+    expect(await calls.bind({ ...bindingOf('e', 'z'), destinationKind: 'exchange' })).toMatchObject({
+      refused: 'inequivalentDeclaration',
+    })
+    await calls.deleteExchange('z', false)
     // A name that was an alternate before there was such an exchange.
     await calls.deletePolicy('p', false)
     expect(await calls.setPolicy({ ...alternate('y'), pattern: '^x$' }, false)).toBe(true)
@@ -165,6 +176,17 @@ describe('a binding', () => {
     await bind('t', 'first', 'first')
     await turns(20)
     expect(await taken('first')).toEqual([])
+  })
+
+  test('has no arguments that would say nothing', async () => {
+    await log('e')
+    await queue('q')
+    const said = { n: int32Field(1) }
+    expect(await calls.bind(bindingOf('e', 'q', fieldTable(said)))).toMatchObject({
+      refused: 'invalidArgument',
+      why: "argument 'n' of a binding of an exchange of type x-log says nothing without 'x-match'",
+    })
+    expect(await calls.bind(bindingOf('e', 'q', fieldTable({ ...said, 'x-match': textField('any') })))).toBe(true)
   })
 
   test('made anew begins anew; its end leaves nothing behind', async () => {
@@ -212,6 +234,29 @@ describe('a binding', () => {
     for (const name of ['kept', 'own']) expect(await taken(name)).toEqual(['a', 'b'])
     expect(await calls.deleteExchange('t', false)).toBe(true)
     expect(calls.listBindings()).toEqual([])
+  })
+
+  test('copies nothing again when its end is refused while it copies', async () => {
+    await topic('t')
+    await log('t')
+    await queue('own', { exclusive: true, durable: false })
+    await bind('t', 'own', 'first')
+    store.manual = true
+    void produce('t', 'a')
+    await turns(5)
+    store.commit()
+    await turns(10)
+    // The copy is under way.
+    const deleted = calls.deleteExchange('t', false)
+    await turns(5)
+    store.commit(1)
+    await turns(5)
+    store.fail('full')
+    store.manual = false
+    expect(await deleted).toMatchObject({ refused: 'storageFull' })
+    await turns(20)
+    await produce('t', 'b')
+    expect(await taken('own')).toEqual(['a', 'b'])
   })
 
   test('copies partitions that are added, from their beginning', async () => {
@@ -267,6 +312,29 @@ describe('a binding', () => {
     expect(await trimmed()).toBe(0)
     await calls.unbind(bindingOf('worked', 'q'))
     expect(await trimmed()).toBe(1)
+  })
+
+  test('begins in the topic that is there, though another was when it was asked for', async () => {
+    await log('e')
+    await queue('q')
+    await publish('e', 'before')
+    await publish('e', 'before')
+    let found: () => void = () => undefined
+    const first = store.logs.get(`${topicOf('e')?.id}-0` as LogId)
+    if (first !== undefined)
+      first.findTime = async () => {
+        await new Promise<void>((resolve) => (found = resolve))
+        return undefined
+      }
+    const bound = bind('e', 'q', '1h')
+    await turns(5)
+    await calls.deleteExchange('e', false)
+    await log('e')
+    await publish('e', 'between')
+    found()
+    expect(await bound).toBe(true)
+    await publish('e', 'after')
+    expect(await taken('q')).toEqual(['between', 'after'])
   })
 
   test('goes with its queue and with its topic', async () => {

@@ -99,37 +99,39 @@ export class LogDesk implements LogExchanges {
     const topic = catalog.named(vhost, source)
     if (topic === undefined) return missing(binding)
     const start = bindingStartOf(binding, world.clock.nowMs())
-    const starts: number[] = []
+    const offsets: number[] = []
     for (let index = 0; index < topic.partitions; index++) {
       const opened = await partitions.of(topic, index)?.open(topic.policy)
       if (opened === undefined) return missing(binding)
       if (isRefusal(opened)) return opened
-      starts.push(await startIn(opened, start, world.clock))
+      offsets.push(await startIn(opened, start, world.clock))
     }
-    return starts
+    return { topic: topic.id, offsets }
   }
 
-  begin(binding: BindingFacts, starts: CursorStarts, isDurable: boolean): { number: number; decision: Decision } {
+  begin(
+    binding: BindingFacts,
+    { topic: topicId, offsets }: CursorStarts,
+    isDurable: boolean,
+  ): { number: number; decision: Decision } | undefined {
     const { catalog, ledgers, topology } = this.#host
+    const topic = catalog.named(binding.vhost, binding.source)
+    if (topic?.id !== topicId) return undefined
     if (this.#last === undefined) {
       this.#last = cursorNumberMin - 1
       for (const { cursor } of topology.cursors()) this.#last = Math.max(this.#last, cursor)
     }
     const number = ++this.#last
-    const topic = catalog.named(binding.vhost, binding.source)
-    if (topic === undefined) return { number, decision: { machine: ledgers, records: [] } }
-    if (!isDurable) this.#cursors.startAt(topic, number, starts)
+    if (!isDurable) this.#cursors.startAt(topic, number, offsets)
     const records = isDurable
-      ? starts.flatMap((start, index) => ledgers.recordsForStart({ log: logId(topic.id, index), number }, start))
+      ? offsets.flatMap((start, index) => ledgers.recordsForStart({ log: logId(topicId, index), number }, start))
       : []
     return { number, decision: { machine: ledgers, records } }
   }
 
-  begun({ vhost, source }: BindingFacts, number: number, starts: CursorStarts): void {
-    const topic = this.#host.catalog.named(vhost, source)
-    if (topic === undefined) return
-    for (const [index, start] of starts.entries())
-      this.#host.ledgers.started({ log: logId(topic.id, index), number }, start)
+  begun(number: number, { topic, offsets }: CursorStarts): void {
+    for (const [index, start] of offsets.entries())
+      this.#host.ledgers.started({ log: logId(topic, index), number }, start)
   }
 
   forget(bindings: Iterable<CopyingBinding>): Decision | undefined {

@@ -2,7 +2,7 @@
 // Promises: RabbitMQ's judgements in RabbitMQ's words; an answer comes after what it promises is committed.
 // Does not know: who asks and whether he may (authorised calls), how messages are routed (topology.ts).
 
-import { fieldDifference, fieldText, findField } from '../../../base/fields.ts'
+import { fieldDifference, findField } from '../../../base/fields.ts'
 import { tableBytes } from '../../../base/field-codec.ts'
 import { KiB } from '../../../base/limits.ts'
 import type { Decision, MachineLog, MachineRecord } from '../../../log/machine.ts'
@@ -140,10 +140,13 @@ export class ExchangeDesk {
     if ('refused' in judged) return judged
     if (judged.source.type !== logType) return missingExchange(facts.vhost, facts.source)
     if (!machineLog.ready) return notReady()
-    const { number, decision } = logs.begin(facts, starts, judged.isDurable)
+    const begun = logs.begin(facts, starts, judged.isDurable)
+    // The exchange was deleted meanwhile, and is there again: as if this was asked a moment later.
+    if (begun === undefined) return this.#bindToLog(facts)
+    const { number, decision } = begun
     if (judged.isDurable) {
       const outcome = await this.#append([bindingRecord(facts, number)], decision)
-      if (outcome === true) logs.begun(facts, number, starts)
+      if (outcome === true) logs.begun(number, starts)
       return outcome
     }
     topology.of(facts.vhost).routing.addBinding(facts, false, number)
@@ -282,13 +285,11 @@ const loopRefusal = (what: string): Refusal =>
 
 /** By an alternate exchange, which may have been named before there was one. */
 function judgeAlternateLoop(place: VhostTopology, facts: ExchangeFacts): Refusal | undefined {
-  const said = fieldText(findField(facts.arguments, 'alternate-exchange'))
-  const setting = place.policies.applied('exchange', facts.name, undefined)?.definition['alternate-exchange']
-  const alternate = said ?? (typeof setting === 'string' ? setting : undefined)
-  if (alternate === undefined || facts.type === logType) return undefined
-  return closesLogLoop(place.routing, facts.name, { kind: 'exchange', name: alternate })
-    ? loopRefusal(`declare ${textOf(facts.name, facts.vhost)} with the alternate '${alternate}'`)
-    : undefined
+  if (facts.type === logType) return undefined
+  for (const alternate of place.routing.alternatesOf(facts))
+    if (closesLogLoop(place.routing, facts.name, { kind: 'exchange', name: alternate }))
+      return loopRefusal(`declare ${textOf(facts.name, facts.vhost)} with the alternate '${alternate}'`)
+  return undefined
 }
 
 /** By the alternate that a policy gives to exchanges there are; those to come are judged when they are declared. */

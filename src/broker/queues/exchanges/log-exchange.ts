@@ -45,6 +45,10 @@ export function judgeLogExchange({ name, vhost, durable, autoDelete }: ExchangeF
 export function logBindingFault(binding: BindingFacts): string | undefined {
   const fault = topicBindingFault(binding) ?? headersFault(binding.arguments)
   if (fault !== undefined) return fault
+  const isOnHeaders = findField(binding.arguments, 'x-match') !== undefined
+  const unheard = binding.arguments.find(({ name }) => name !== startArgument && !isOnHeaders)
+  if (unheard !== undefined)
+    return `argument '${unheard.name}' of a binding of an exchange of type x-log says nothing without 'x-match'`
   const start = findField(binding.arguments, startArgument)
   // Any time does: only whether it can be understood is asked.
   return start === undefined || startSaidBy(start, 0) !== undefined

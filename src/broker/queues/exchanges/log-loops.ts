@@ -1,5 +1,6 @@
 // Loops through exchanges of type x-log: what is stored in a topic must not come back there by its own bindings.
-// Promises: a walk over bindings and alternate exchanges as they are; a queue of a topic's name counts as the topic.
+// Promises: a walk over bindings as they are, and over alternate exchanges also as a policy would have them that another
+// outweighs now; a queue of a topic's name counts as the topic.
 // Does not know: dead letters, which leave a queue for other reasons than being routed (cursors stop those that go round).
 
 import type { Routing } from './routing.ts'
@@ -31,8 +32,9 @@ export function closesLogLoop(routing: Routing, from: string, to: Step): boolean
     for (const { destinationKind, destination } of routing.bindings.from(name).values())
       open.push({ step: { kind: destinationKind, name: destination }, isThrough })
     const exchange = routing.exchange(name)
-    if (exchange?.alternate !== undefined && !exchange.isLog)
-      open.push({ step: { kind: 'exchange', name: exchange.alternate }, isThrough })
+    if (exchange === undefined || exchange.isLog) continue
+    for (const alternate of routing.alternatesOf(exchange.facts))
+      open.push({ step: { kind: 'exchange', name: alternate }, isThrough })
   }
   return false
 }

@@ -99,6 +99,13 @@ export class Policies {
     }
   }
 
+  /** What all policies say that are for an exchange of this name, whichever of them applies. */
+  matching(exchange: string): readonly PolicyDefinition[] {
+    return [...this.#users.values(), ...this.#operators.values()]
+      .filter(({ view, pattern }) => isFor(view, 'exchange', undefined) && pattern.matches(exchange))
+      .map(({ view }) => view.definition)
+  }
+
   #of(isOperators: boolean): Map<string, Compiled> {
     return isOperators ? this.#operators : this.#users
   }

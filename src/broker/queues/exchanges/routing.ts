@@ -35,6 +35,8 @@ export interface RoutingHost {
   queueExists(name: string): boolean
   /** What argument or policy say. */
   alternateOf(exchange: ExchangeFacts): string | undefined
+  /** What they may come to say, when policies go or change their order. */
+  alternatesOf(exchange: ExchangeFacts): readonly string[]
   /** In [0, 1). */
   fraction(): number
   /** `cursors` is another. */
@@ -76,6 +78,11 @@ export class Routing {
 
   get exchangeCount(): number {
     return this.#exchanges.size
+  }
+
+  /** Alternates that an exchange has, or may have when policies of others go. */
+  alternatesOf(exchange: ExchangeFacts): readonly string[] {
+    return this.#host.alternatesOf(exchange)
   }
 
   /** Exchanges that are topics. */
@@ -201,7 +208,8 @@ export class Routing {
 
   /** An exchange of that name may be the same topic, and was reached before. */
   #reachQueue(name: string): void {
-    if (this.#logs === 0 || !this.#queues.includes(name)) this.#queues.push(name)
+    const mayBeThere = this.#logs > 0 && this.#exchanges.get(name)?.isLog === true
+    if (!mayBeThere || !this.#queues.includes(name)) this.#queues.push(name)
   }
 
   #reachExchange(name: string): void {

@@ -47,6 +47,7 @@ export class VhostTopology {
     this.routing = new Routing({
       queueExists: (name) => host.queueExists(vhost, name),
       alternateOf: (exchange) => this.#alternateOf(exchange),
+      alternatesOf: (exchange) => this.#alternatesOf(exchange),
       fraction: () => host.fraction(),
       cursorsChanged: () => host.cursorsChanged(),
     })
@@ -59,6 +60,13 @@ export class VhostTopology {
     if (said !== undefined) return said
     const setting = this.policies.applied('exchange', exchange.name, undefined)?.definition['alternate-exchange']
     return typeof setting === 'string' ? setting : undefined
+  }
+
+  #alternatesOf(exchange: ExchangeFacts): readonly string[] {
+    const said = fieldText(findField(exchange.arguments, 'alternate-exchange'))
+    if (said !== undefined) return [said]
+    const settings = this.policies.matching(exchange.name).map((definition) => definition['alternate-exchange'])
+    return settings.filter((setting) => typeof setting === 'string')
   }
 
   facts(exchange: string): ExchangeFacts | undefined {
