@@ -6,27 +6,27 @@
 /** What `startBroker` is told. All of it may be left out: in memory, on free ports of 127.0.0.1, on the real clock. */
 export interface BrokerOptions {
   /** `memory:` forgets everything at the end and holds 1 GiB, `file:DIR` keeps everything in one folder. Default: `memory:`. */
-  readonly store?: string
+  readonly store?: string | undefined
   /** HOST:PORT for Kafka clients; port 0 takes any free one, `off` listens nowhere. Default: `127.0.0.1:0`. */
-  readonly kafka?: string
+  readonly kafka?: string | undefined
   /** HOST:PORT for RabbitMQ's clients; port 0 takes any free one, `off` listens nowhere. Default: `127.0.0.1:0`. */
-  readonly amqp?: string
+  readonly amqp?: string | undefined
   /** HOST:PORT that Kafka clients are told to connect to. Default: the address they did connect to. */
   readonly advertise?: string | undefined
   /** An acknowledgement means synced to the medium (`commit`, the default), or given to the kernel (`os`). */
-  readonly durability?: 'commit' | 'os'
+  readonly durability?: 'commit' | 'os' | undefined
   /** What is written to stderr. Default: `warn`. */
-  readonly logLevel?: 'silent' | 'error' | 'warn' | 'info'
+  readonly logLevel?: 'silent' | 'error' | 'warn' | 'info' | undefined
   /** How: lines for people (the default) or a JSON object each. */
-  readonly logFormat?: 'line' | 'json'
+  readonly logFormat?: 'line' | 'json' | undefined
   /** Broker settings by Kafka's names, for example `{ 'num.partitions': 3 }`. */
-  readonly settings?: Readonly<Record<string, string | number | boolean>>
+  readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /**
    * `virtual`: time stands still until `broker.clock.advance()` moves it. Everything the broker waits for is on this
    * clock; what concerns a socket (heartbeats of AMQP, how long a fetch may wait, idle connections) stays on the real
    * one, because the client at the other end lives there. Default: `real`.
    */
-  readonly clock?: 'real' | 'virtual'
+  readonly clock?: 'real' | 'virtual' | undefined
 }
 
 /** A broker in this process. */

@@ -44,6 +44,13 @@ await using broker = await startBroker({ clock: 'virtual' })
 await broker.clock.advance('7d')
 `
 
+const maybe = `
+import { startBroker } from 'odradek'
+declare const folder: string | undefined
+const broker = await startBroker({ store: folder, kafka: folder, logLevel: undefined, settings: undefined, clock: undefined })
+await broker.close()
+`
+
 const withoutClock = `
 import { startBroker } from 'odradek'
 const broker = await startBroker({ store: 'memory:' })
@@ -56,11 +63,34 @@ const broker = await startBroker({ clock: 'virtual' })
 await broker.clock.advance('soon')
 `
 
+/** One statement after the start of a broker `b`, whose clock is virtual; `o` are its options. */
+const wrong = (statement: string, fails: RegExp): ConsumerProgram => ({
+  code: `
+import { startBroker, type BrokerOptions } from 'odradek'
+const o: BrokerOptions = { clock: 'virtual' }
+const b = await startBroker({ clock: 'virtual' })
+${statement}
+export { b, o }
+`,
+  fails,
+})
+
 export const consumers: Readonly<Record<string, ConsumerProgram>> = {
   whole: { code: whole },
   older: { code: whole, options: { lib: ['es2022'], target: 'es2022' } },
   bundler: { code: whole, options: { module: 'esnext', moduleResolution: 'bundler' } },
   using: { code: using, options: { lib: ['es2022', 'esnext.disposable'] } },
   withoutClock: { code: withoutClock, fails: /'clock' does not exist/ },
+  maybe: { code: maybe, options: { exactOptionalPropertyTypes: true } },
+  wrongOption: wrong(`await startBroker({ clocks: 'virtual' })`, /'clocks' does not exist/),
+  wrongStore: wrong(`await startBroker('memory:')`, /"memory:"/),
+  wrongClock: wrong(`await startBroker({ clock: 'fake' })`, /"fake"/),
+  optionsApart: wrong(`const c = await startBroker(o), now = c.clock.now()`, /'clock' does not exist/),
+  severalUnits: wrong(`await b.clock.advance('1h30m')`, /"1h30m"/),
+  wrongFault: wrong(`b.faults.dropResponses(1, { nam: 'Produce' })`, /'nam' does not exist/),
+  wrongDelay: wrong(`b.faults.delayResponses(1, { thenDisconnect: true })`, /'thenDisconnect' does not exist/),
+  wrongDisk: wrong(`b.faults.failDisk('wet')`, /"wet"/),
+  wrongTopic: wrong(`await b.topics.create('orders', { partition: 3 })`, /'partition' does not exist/),
+  wrongRecord: wrong(`await b.topics.produce('orders', { value: 3 })`, /'number' is not assignable/),
   wrongDuration: { code: wrongDuration, fails: /"soon"/ },
 }
