@@ -2,7 +2,7 @@
 // Promises: what should compile and what should not, each with the options it is about.
 // Does not know: whether they do what they say; other tests run brokers.
 
-interface ConsumerProgram {
+export interface ConsumerProgram {
   readonly code: string
   readonly options?: Readonly<Record<string, unknown>>
   /** What the compiler has to say; undefined: nothing. */

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
-import { consumers } from './consumers.ts'
+import { consumers, type ConsumerProgram } from './consumers.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const bin = (name: string): string => join(root, 'node_modules/.bin', name)
@@ -120,18 +120,36 @@ async function imported({ project }: Place): Promise<void> {
   if (printed !== 'one\n') throw new Error(`printed ${printed}`)
 }
 
-/** With the libraries of Node and without, for the types of the package need none; skipLibCheck is off. */
+function groupedByOptions(): Map<string, [string, ConsumerProgram][]> {
+  const groups = new Map<string, [string, ConsumerProgram][]>()
+  for (const one of Object.entries(consumers)) {
+    const options = JSON.stringify(one[1].options ?? {})
+    groups.set(options, [...(groups.get(options) ?? []), one])
+  }
+  return groups
+}
+
+/** Without the libraries of Node, for the types of the package need none; skipLibCheck is off. */
 async function typed({ project }: Place): Promise<void> {
-  for (const [name, { code, options, fails }] of Object.entries(consumers)) {
-    writeFileSync(join(project, `${name}.mts`), code)
-    const compilerOptions = { module: 'nodenext', target: 'es2022', strict: true, noEmit: true, types: [], ...options }
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [`${name}.mts`] }))
-    const outcome = await run(bin('tsc'), ['-p', '.'], project).then(
+  // One run of the compiler for all that share its options.
+  const runs = groupedByOptions()
+  for (const [options, programs] of runs) {
+    for (const [name, { code }] of programs) writeFileSync(join(project, `${name}.mts`), code)
+    const compilerOptions = { module: 'nodenext', target: 'es2022', strict: true, noEmit: true, types: [] }
+    const files = programs.map(([name]) => `${name}.mts`)
+    const config = { compilerOptions: { ...compilerOptions, ...(JSON.parse(options) as object) }, files }
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config))
+    const said = await run(bin('tsc'), ['-p', '.'], project).then(
       () => '',
       (error: Error) => error.message,
     )
-    if (fails === undefined ? outcome !== '' : !fails.test(outcome))
-      throw new Error(`${name}: ${outcome || 'compiles'}`)
+    const errors = said.split(/\n(?=\S)/).filter((error) => error.includes('error TS'))
+    for (const [name, { fails }] of programs) {
+      const own = errors.filter((error) => error.startsWith(`${name}.mts(`)).join('\n')
+      if (fails === undefined ? own !== '' : !fails.test(own)) throw new Error(`${name}: ${own || 'compiles'}`)
+    }
+    const strange = errors.filter((error) => !files.some((file) => error.startsWith(`${file}(`)))
+    if (strange.length > 0) throw new Error(strange.join('\n'))
   }
 }
 
