@@ -254,6 +254,26 @@ test('of thousands of logs that nobody used only some are opened for one answer,
   expect(await records()).toEqual([100, 100, 100])
 })
 
+test('bytes are an estimate when some in between are acknowledged; the time of an append is its batch’s', async () => {
+  const session = await place()()
+  await session.queues.declareQueue({ ...declaration, name: 'jobs' })
+  await publish(session, 'jobs', 10)
+  const channel = session.queues.openChannel(sink)
+  for (let got = 0; got < 2; got++) await channel.get('jobs', false)
+  expect(await rowsOf(session)).toMatchObject([{ backlog: { records: 10, bytesAreEstimated: false } }])
+  channel.acknowledge(2, false)
+  expect(await rowsOf(session)).toMatchObject([{ backlog: { records: 9, position: 1, bytesAreEstimated: true } }])
+
+  const settings = new Map([['message.timestamp.type', 'LogAppendTime']])
+  await session.createTopics([{ name: 'orders', partitions: 1, replicationFactor: undefined, settings }], false)
+  const batch = testBatch({ nowMs: () => 1000 }, { count: 2, timestampsMs: [1000, 2000] })
+  const before = Date.now()
+  await session.produce({ topic: { name: 'orders' }, partition: 0, batch, acks: -1 })
+  await session.groups.commit(commitOf('audit', 'orders', [[0, 1]]))
+  const [{ backlog }] = await rowsOf(session, 'orders')
+  expect(backlog?.oldestMs).toBeGreaterThanOrEqual(before)
+})
+
 /** A desk over queues that are all over one log, and what is asked of its clock. */
 function deskOver(names: readonly string[], log: Partial<Log>) {
   const asked = { turns: 0, gone: new Set<string>() }
