@@ -5,7 +5,7 @@
 import { textField } from '../base/fields.ts'
 import type { World } from '../base/world.ts'
 import type { Decision, MachineLog } from '../log/machine.ts'
-import { logId, type Log, type Store } from '../log/store.ts'
+import { logId, type Log, type Store, type TopicId } from '../log/store.ts'
 import type { QueueRooms } from './authorised-queues.ts'
 import type { Catalog, Topic } from './catalog.ts'
 import { isRefusal, refuse, type Refusal } from './errors.ts'
@@ -144,12 +144,22 @@ export class QueueHouse {
       storagePressure: () => roomLeft.produceRefusal()?.why,
       watchPressure: (changed) => roomLeft.watch(changed),
     }
+    host.partitions.watchOpens((id, partition) => this.#logOpened(id, partition))
     topology.watchPolicies((vhost) => {
       this.#queues.policiesChanged()
       this.#desk.policiesChanged(vhost)
+      for (const topic of catalog.all())
+        for (let index = 0; index < topic.partitions; index++)
+          if (host.partitions.seen(topic, index)?.log !== undefined) this.#logOpened(topic.id, index)
     })
     this.#desk.start()
     void this.#queues.start(catalog.all().filter((topic) => topic.queue !== undefined))
+  }
+
+  #logOpened(id: TopicId, partition: number): void {
+    const topic = this.#host.catalog.byId(id)
+    if (topic === undefined) return
+    for (const queue of queuesOver(this.#host.catalog, topic)) this.#queues.logOpened(queue, partition)
   }
 
   #openTopicLedgers(): TopicLedgers {

@@ -17,6 +17,7 @@ export type LogId = string & { readonly [logIdBrand]: true }
 declare const logIdBrand: unique symbol
 
 export const logId = (topic: TopicId, partition: number): LogId => `${topic}-${partition}` as LogId
+export const topicOf = (id: LogId): TopicId => id.slice(0, id.lastIndexOf('-')) as TopicId
 export const partitionOf = (id: LogId): number => Number(id.slice(id.lastIndexOf('-') + 1))
 
 /**

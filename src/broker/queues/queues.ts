@@ -145,12 +145,13 @@ export class Queues implements QueuesPart {
     }
   }
 
-  async wake(topic: Topic): Promise<Refusal | undefined> {
+  /** `isFed`: others than its publishers may write to its logs already, which are open. */
+  async wake(topic: Topic, isFed = topic.over !== undefined): Promise<Refusal | undefined> {
     const { ledgers, store } = this.#host
     const { messageTtlMs, type, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
     if (type === 'stream') return undefined
-    // Nothing is published to a further ledger, so nothing would open it when it has to let go of something.
-    const isBounded = topic.over !== undefined && (lengthMax ?? lengthBytesMax ?? messageTtlMs) !== undefined
+    // No publisher would open it when it has to let go of something.
+    const isBounded = isFed && (lengthMax ?? lengthBytesMax ?? messageTtlMs) !== undefined
     const expires = this.#rooms.lanesOf(topic).some((source) => {
       const log = logId(source.topic.id, source.partition)
       const isLookedAt = messageTtlMs !== undefined || keepsConsumed(source.topic.policy)
@@ -159,6 +160,13 @@ export class Queues implements QueuesPart {
     })
     if (!isBounded && !expires) return undefined
     return this.find(topic.vhost, topic.name)?.ready()
+  }
+
+  /** A log of it is open, so that anybody may write to it: a queue that has to let go of something by itself is there. */
+  logOpened(topic: Topic, partition: number): void {
+    const { type, messageTtlMs, lengthMax, lengthBytesMax } = this.#host.policyOf(topic)
+    if (type === 'stream' || (lengthMax ?? lengthBytesMax ?? messageTtlMs) === undefined) return
+    void this.laneOf(topic, partition)?.ready()
   }
 
   /** What is worked off and kept for a time is looked at again. */

@@ -33,6 +33,8 @@ export interface PartitionHost {
   referredEnd?(id: LogId): number
   /** Why nothing may be produced now (a full disk); undefined: it may. */
   produceRefusal(): Refusal | undefined
+  /** A log that was not open is: something may be produced to it. */
+  opened?(id: LogId): void
 }
 
 /** A snapshot of the producers is taken after this much was appended: what a start reads again at most. */
@@ -96,6 +98,7 @@ export class Partition {
         const referredEnd = this.#host.referredEnd?.(this.id) ?? 0
         const endAtLeast = offset(Math.max(snapshots.of(this.id)?.offset ?? 0, referredEnd))
         this.#log = await store.open(this.id, logSettingsOf(policy, this.id), endAtLeast)
+        if (!this.#gone) this.#host.opened?.(this.id)
       } else if (this.#log.failed) await this.#log.reopen()
       return this.#log
     } catch (error) {

@@ -3,7 +3,7 @@
 // Does not know: names (the catalog), what a partition does.
 
 import { assert } from '../../base/assert.ts'
-import { logId, type TopicId } from '../../log/store.ts'
+import { logId, partitionOf, topicOf, type TopicId } from '../../log/store.ts'
 import type { Topic } from '../catalog.ts'
 import { Partition, type PartitionHost } from './partition.ts'
 
@@ -11,8 +11,15 @@ export class Partitions {
   readonly #host: PartitionHost
   readonly #byTopic = new Map<TopicId, (Partition | undefined)[]>()
 
+  #opened: ((topic: TopicId, partition: number) => void) | undefined
+
   constructor(host: PartitionHost) {
-    this.#host = host
+    this.#host = { ...host, opened: (id) => this.#opened?.(topicOf(id), partitionOf(id)) }
+  }
+
+  /** `opened` is called for each log that is opened, before anything is produced to it. */
+  watchOpens(opened: (topic: TopicId, partition: number) => void): void {
+    this.#opened = opened
   }
 
   /** undefined: the topic has no such partition. */

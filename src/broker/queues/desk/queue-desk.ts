@@ -55,8 +55,8 @@ export interface QueueDeskHost {
   readonly queues: QueuesPart & {
     seen(topic: Topic): QueuePart | undefined
     drop(topic: Topic, reason?: CancelReason): void
-    /** Opens the queue if it has something to do though nobody asks for it. */
-    wake(topic: Topic): Promise<Refusal | undefined>
+    /** Opens the queue if it has something to do though nobody asks for it. `isFed`: its logs are open to others. */
+    wake(topic: Topic, isFed?: boolean): Promise<Refusal | undefined>
   }
   readonly replies: { isLive(vhost: string, address: string): boolean }
   policyOf(topic: Topic): QueuePolicy
@@ -161,7 +161,8 @@ export class QueueDesk {
         : await this.#startOver(over, wanted)
     if (isRefusal(topic)) return topic.refused === 'unknownTopic' ? taken() : topic
     this.#lease(topic)
-    if (over !== undefined) return this.#declareAgain(owner, call, topic, topic.queue)
+    if (over !== undefined)
+      return (await this.#host.queues.wake(topic, true)) ?? this.#declareAgain(owner, call, topic, topic.queue)
     if (call.exclusive) await this.#own(topic, owner)
     return { name: topic.name, messages: 0, consumers: 0 }
   }
