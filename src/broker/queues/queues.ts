@@ -222,8 +222,14 @@ export class Queues implements QueuesPart {
     return this.#byId.values()
   }
 
-  /** Policies or settings changed: every live queue takes what follows from them. */
+  /** Policies changed, or all was read again: every live queue takes what follows from them. */
   policiesChanged(): void {
+    for (const queue of [...this.#byId.values(), ...this.#streams.values()]) {
+      const { vhost, name, id } = queue.topic
+      const topic = this.#host.topic(vhost, name)
+      // It may have been seen with partitions that were refused in the end.
+      if (topic?.id === id) queue.topic = topic
+    }
     for (const queue of this.#byId.values()) queue.setPolicy(this.#host.policyOf(queue.topic))
   }
 

@@ -308,6 +308,7 @@ export class Topics {
     const failed = await this.#turns.whileBusy(vhost, [name], () =>
       topic.isVolatile ? this.#growVolatile(settings, grown) : this.#logsThenRecords(settings, [grown]),
     )
+    if (failed !== undefined) this.#host.partitions.dropFrom(topic.id, topic.partitions)
     const changed = this.#host.catalog.byId(topic.id)
     if (failed === undefined && changed !== undefined) this.#host.configured(changed)
     return failed ?? this.#host.catalog.byId(topic.id) ?? goneMeanwhile(name)

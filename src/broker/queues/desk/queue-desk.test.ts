@@ -4,7 +4,8 @@
 
 import { expect, test } from 'vitest'
 import type { FieldTable } from '../../../base/fields.ts'
-import { noProperties } from '../../../base/properties.ts'
+import { partitionOfKey } from '../../../base/murmur2.ts'
+import { noProperties, writeProperties } from '../../../base/properties.ts'
 import { openBroker, type Broker } from '../../broker.ts'
 import { testBatch, testIdentity, testWorld, turns, type TestWorld } from '../../broker-world.contract.ts'
 import type { Session } from '../../door.ts'
@@ -262,6 +263,44 @@ test('a queue with a partition that cannot be opened is not taken for empty', as
   expect(await made.one.queues.deleteQueue('q', only)).toMatchObject({ refused: 'storageFailed' })
   store.open = openLog
   expect(await made.one.queues.deleteQueue('q', only)).toMatchObject({ refused: 'queueNotEmpty' })
+})
+
+test('a queue that was to grow, and could not, stores what it did before; it may grow later', async () => {
+  const { one, world, store } = await bench()
+  await one.queues.declareQueue(queue('q'))
+  const channel = one.queues.openChannel(sink())
+  // Of two partitions its key says the second.
+  const key = [...'abcdef'].find((one) => partitionOfKey(Buffer.from(one), 2) === 1)!
+  const properties = writeProperties({ headers: [{ name: 'x-key', value: text(key) }] })
+  const publishKeyed = async (): Promise<unknown> => {
+    const receipt = channel.publish({ exchange: '', routingKey: 'q', properties, body: [], bodyBytes: 0 })
+    await turns(20)
+    return typeof receipt === 'string' || isRefusal(receipt) ? receipt : receipt.state
+  }
+  expect(await publishKeyed()).toBe('stored')
+  store.manual = true
+  const growing = one.createPartitions('q', 2, false)
+  await turns(8)
+  // Somebody asks for it meanwhile, and the one who publishes stays with what he has.
+  const consumer = one.queues.openChannel(sink())
+  await consume(consumer, 'q')
+  const meanwhile = channel.publish({ exchange: '', routingKey: 'q', properties, body: [], bodyBytes: 0 })
+  await turns(8)
+  store.fail('full')
+  store.manual = false
+  expect(isRefusal(await growing)).toBe(true)
+  await turns(20)
+  expect(typeof meanwhile === 'string' || isRefusal(meanwhile) || meanwhile.state).toBe('refused')
+  expect(await publishKeyed()).toBe('stored')
+  expect(await one.createPartitions('q', 2, false)).toMatchObject({ partitions: 2 })
+  await world.clock.advance(1000)
+  expect(await publishKeyed()).toBe('stored')
+  expect(
+    store
+      .list()
+      .filter((id) => id.endsWith('-1'))
+      .map((id) => Number(store.logs.get(id)?.end)),
+  ).toEqual([1])
 })
 
 test('consumers hear that their queue is gone', async () => {

@@ -50,6 +50,19 @@ test('lanes take turns, a few messages each', async () => {
   for (let at = 0; at < 9; at += 3) expect(new Set(last.slice(at, at + 3)).size).toBe(3)
 })
 
+test('what has no key goes to one lane in a turn, and to another in the next', async () => {
+  const [stage, queue] = await open(3)
+  const filled: number[] = []
+  for (let turn = 0; turn < 6; turn++) {
+    await publish(queue, 'a', 'b', 'c')
+    const ends = queue.lanes.map(({ log }) => Number(log.log.end))
+    filled.push(ends.filter((end) => end % 3 !== 0).length)
+    stage.world.clock.advance(1)
+  }
+  expect(filled).toEqual([0, 0, 0, 0, 0, 0])
+  expect(queue.lanes.map(({ log }) => Number(log.log.end))).toEqual([6, 6, 6])
+})
+
 test('what is too much goes from the head of the longest', async () => {
   const [, queue] = await open(3, { lengthMax: 9 })
   for (const [lane, count] of [2, 12, 4].entries())
