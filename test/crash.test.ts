@@ -3,6 +3,7 @@
 // Does not know: processes (test/crash/main.ts).
 
 import { beforeEach, describe, expect, test } from 'vitest'
+import { judgeCopies, judgeSources } from './crash/log-side.ts'
 import { idOf, PromiseBook, valueOf } from './crash/promises.ts'
 import { QueueBook } from './crash/queue-book.ts'
 import { QueueTopics } from './crash/queue-topics.ts'
@@ -214,5 +215,34 @@ describe('a queue read as a topic', () => {
     ['twice', [...all, [4, 'a:0'] as const], 'a:0 is at 0 and again at 4'],
   ])('%s', (_, there, what) => {
     expect(topics.judgeOne(`${queue}/0`, contents(there), book)).toEqual([expect.stringContaining(what)])
+  })
+})
+
+describe('what an exchange that remembers got wrong is found', () => {
+  const contents = (...there: string[]) => contentsOf(there.map((id, offset) => [offset, id] as const))
+  const sources = [contents('some.a:0', 'else.a:1', 'some.a:2'), contents('some.b:0')]
+  const wants = (id: string): boolean => id.startsWith('some.')
+  const judge = (...there: string[]) => judgeCopies('q', sources, contents(...there), wants)
+
+  test('nothing is wrong with each copy once, in the order of its partition', () => {
+    expect(judge('some.a:0', 'some.b:0', 'some.a:2')).toEqual({ broken: [], missing: [] })
+    expect(judgeSources(sources, new Set(['some.b:0'])).broken).toEqual([])
+  })
+
+  test.each([
+    ['twice', ['some.a:0', 'some.b:0', 'some.a:2', 'some.b:0'], 'q: some.b:0 was copied twice'],
+    ['out of order', ['some.a:2', 'some.b:0', 'some.a:0'], 'q: some.a:0 comes after'],
+    ['unwanted', ['some.a:0', 'some.b:0', 'else.a:1', 'some.a:2'], 'nothing that its binding wants'],
+    ['from nowhere', ['some.a:0', 'some.b:0', 'some.a:2', 'some.c:0'], 'some.c:0 is not in crash.log'],
+  ])('%s', (_name, there, what) => {
+    expect(judge(...there).broken).toEqual([expect.stringContaining(what)])
+  })
+
+  test('not copied; not even stored; stored twice', () => {
+    expect(judge('some.a:0', 'some.a:2').missing).toEqual(['q: some.b:0 was not copied'])
+    expect(judgeSources(sources, new Set(['some.c:0'])).broken).toEqual([
+      'crash.log: some.c:0 was confirmed and is gone',
+    ])
+    expect(judgeSources([sources[0], sources[0]], new Set()).broken).toHaveLength(3)
   })
 })

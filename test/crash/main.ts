@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { BrokerProcess } from './broker-process.ts'
 import { GroupMember } from './group-member.ts'
+import { LogSide } from './log-side.ts'
 import { QueueSide } from './queue-side.ts'
 import { IdempotentProducer, PlainProducer, type Dice, type Place } from './producers.ts'
 import { hugeName, PromiseBook } from './promises.ts'
@@ -71,6 +72,7 @@ const member = new GroupMember(
 )
 
 const queues = new QueueSide()
+const logs = new LogSide()
 
 const within = <T>(what: string, ms: number, promise: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout
@@ -104,6 +106,7 @@ async function verify(broker: BrokerProcess): Promise<string[]> {
     )
     for (const [key, there] of contents) broken.push(...book.judge(key, there))
     broken.push(...(await queues.verify(broker, dice)))
+    if (dice.below(3) === 0) broken.push(...(await logs.verify(broker)))
     return broken
   } finally {
     client.end()
@@ -126,6 +129,7 @@ async function load(broker: BrokerProcess, complain: (what: string) => void): Pr
     (async () => trimUnderLoad(await client('trimmer'), trimmed, book, dice, complain))(),
     (async () => keeper.run(await client('keeper'), book, dice, complain))(),
     queues.load(broker, dice, complain),
+    logs.load(broker, dice, complain),
   ]
   const ended = Promise.all(running.map((one) => one.catch((error: unknown) => complain(`a client failed: ${error}`))))
   const lifeMs = 150 + dice.below(1200)
@@ -152,6 +156,7 @@ async function round(number: number): Promise<string[]> {
     if (number === 1) {
       await makeTopics(broker)
       await queues.declare(broker.amqp)
+      await logs.declare(broker)
     }
     broken.push(...(await verify(broker)))
     await load(broker, complain)
@@ -161,7 +166,7 @@ async function round(number: number): Promise<string[]> {
   }
   console.log(
     `round ${number}: ready in ${Math.round(broker.readyMs)} ms, ${book.acknowledged} acknowledged, ` +
-      `${book.keptRecords} kept, ${member.commits} commits, ${member.resumed} resumed; ${queues.counts()}${broken.length === 0 ? '' : ', BROKEN'}`,
+      `${book.keptRecords} kept, ${member.commits} commits, ${member.resumed} resumed; ${queues.counts()}, ${logs.counts()}${broken.length === 0 ? '' : ', BROKEN'}`,
   )
   for (const what of broken.slice(0, 20)) console.log(`  ${what}`)
   if (broken.length > 20) console.log(`  and ${broken.length - 20} more`)
@@ -173,6 +178,7 @@ async function lastRound(): Promise<string[]> {
   const broker = await BrokerProcess.start(folder)
   const broken = await verify(broker)
   broken.push(...(await queues.verifyAll(broker)))
+  broken.push(...(await logs.verify(broker)))
   const code = await broker.stop()
   if (code !== 0) broken.push(`SIGTERM ended it with ${code}:\n${broker.output}`)
   const again = await BrokerProcess.start(folder)
@@ -216,7 +222,7 @@ if (failed > 0 || values.keep) console.log(`the data is in ${folder}; again with
 else rmSync(folder, { recursive: true, force: true })
 const seconds = Math.round((performance.now() - startedMs) / 1000)
 console.log(
-  `${seconds} s, ${book.acknowledged} records acknowledged, ${queues.counts()}, ready after ${Math.round(medianReadyMs)} ms (median)`,
+  `${seconds} s, ${book.acknowledged} records acknowledged, ${queues.counts()}, ${logs.counts()}, ready after ${Math.round(medianReadyMs)} ms (median)`,
 )
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)

@@ -101,7 +101,7 @@ async function closeSoon(connection: ChannelModel): Promise<void> {
 }
 
 /** amqplib tells in several ways that the connection went. */
-function unlessEnded(error: unknown): void {
+export function unlessEnded(error: unknown): void {
   const { message } = error as Error
   if (!/closed|ended|ECONNRESET|ECONNREFUSED|EPIPE|closing|Socket/i.test(message)) throw error
 }
