@@ -1,5 +1,6 @@
 // CRC-32C (Castagnoli), the checksum of record batches and journal entries.
-// Promises: the same value from every path; small inputs in JavaScript (a native call costs 90 ns), large ones native.
+// Promises: the same value from every path; small inputs in JavaScript (a native call costs 90 ns), large ones native,
+// once there were a few.
 // Does not know: what the bytes mean. Without the native package everything runs in JavaScript, slower.
 
 import { createRequire } from 'node:module'
@@ -50,17 +51,30 @@ export function crc32cPortable(bytes: Uint8Array, seed = 0): number {
 
 type NativeCrc = (bytes: Uint8Array, seed?: number) => number
 
-/** The native package is optional: it has no prebuilt binary for every platform. */
-const native: NativeCrc | undefined = (() => {
+/**
+ * So many bytes are done in JavaScript before the native package is looked for: loading it takes 5 MB of memory, which a
+ * program with a few records in a test gets nothing for.
+ */
+const portableBytesMax = 1024 * 1024
+let portableBytes = 0
+let native: NativeCrc | undefined
+let isSought = false
+
+/** Loads the native package now, for whoever will need it and has time. It is optional: not every platform has one. */
+export function loadNativeCrc32c(): void {
+  if (isSought) return
+  isSought = true
   try {
-    return (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: NativeCrc }).crc32c
+    native = (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: NativeCrc }).crc32c
   } catch {
-    return undefined
+    native = undefined
   }
-})()
+}
 
 /** CRC-32C of `bytes` as an unsigned 32-bit number; `seed` continues an earlier one. */
 export function crc32c(bytes: Uint8Array, seed = 0): number {
-  if (native === undefined || bytes.length < nativeFromBytes) return crc32cPortable(bytes, seed)
-  return native(bytes, seed)
+  if (bytes.length < nativeFromBytes) return crc32cPortable(bytes, seed)
+  if (native !== undefined) return native(bytes, seed)
+  if (!isSought && (portableBytes += bytes.length) > portableBytesMax) loadNativeCrc32c()
+  return crc32cPortable(bytes, seed)
 }

@@ -4,6 +4,7 @@
 // Does not know: argv, signals, the environment (cli/serve); what an embedding program sees of it (embedded.ts).
 
 import { resolve } from 'node:path'
+import { loadNativeCrc32c } from '../base/crc32c.ts'
 import { DiskError, NetError, type Clock, type Connection, type DiskErrorKind, type World } from '../base/world.ts'
 import { openBroker, SettingError, type Broker, type BrokerConfig } from '../broker/broker.ts'
 import type { Session, SessionIdentity } from '../broker/door.ts'
@@ -218,6 +219,8 @@ async function openStore(world: World, place: StorePlace, fail: (error: unknown)
     return { store: openMemoryStore(world, { bytesMax: memoryStoreBytesMax }) }
   }
   const dataPath = resolve(place.path)
+  // What is read back is checked: better now than with the first clients.
+  loadNativeCrc32c()
   const { openLocalStore } = await import('../engines/local/local-store.ts')
   const store = await openLocalStore(world, { path: dataPath, onFatal: fail })
   return { store, dataPath, clusterId: store.clusterId }
