@@ -74,6 +74,25 @@ describe('a commit', () => {
     expect(q.told).toEqual(['reject 0', 'back 1 counting', 'back 2'])
   })
 
+  test('is what its queue asked for when it was appended, whatever it asks for by then', async () => {
+    const { q, channel } = await staged(2)
+    channel.reject(1, false, false, false)
+    const dropped = channel.commit()
+    q.setPolicy({ ...q.policy, deadLetterExchange: 'dead' })
+    expect(await dropped).toBe(true)
+    expect([...q.closed]).toEqual([[0, 'rejected']])
+    expect(q.told).toEqual([])
+    channel.reject(2, false, false, false)
+    const dead = channel.commit()
+    q.setPolicy({ ...q.policy, deadLetterExchange: undefined })
+    expect(await dead).toBe(true)
+    expect(q.told).toEqual(['reject 1'])
+    expect([...q.closed]).toEqual([
+      [0, 'rejected'],
+      [1, 'rejected'],
+    ])
+  })
+
   test('returns credit, not before', async () => {
     const { stage, sink, channel } = await staged(0)
     channel.setPrefetch(1, 'channel')

@@ -36,6 +36,8 @@ interface KeptSettlement {
   readonly tag: number
   readonly slot: number
   readonly offset: number
+  /** The append of the commit closes it: also when the queue asks for something else by the time it is made. */
+  isClosing: boolean
 }
 
 /** What a kept publish or settlement costs beside its bytes. */
@@ -87,7 +89,7 @@ export class Transaction implements SettledBy {
 
   settled(slot: number, offset: number, tag: number): void {
     this.#bytes += settlementBytes
-    this.#settlements.push({ settling: this.#settling, tag, slot, offset })
+    this.#settlements.push({ settling: this.#settling, tag, slot, offset, isClosing: false })
   }
 
   /** Whether more was settled than a transaction may keep. */
@@ -144,8 +146,9 @@ export class Transaction implements SettledBy {
       const offsetsOf = new Map<LanePart, number[]>()
       for (const kept of this.#settlements) {
         const holding = this.#channel.holdingOf(kept.slot)
-        if (kept.settling === settling && closesWithCommit(kept, holding))
-          listIn(offsetsOf, holding.lane).push(kept.offset)
+        if (kept.settling !== settling || !closesWithCommit(kept, holding)) continue
+        kept.isClosing = true
+        listIn(offsetsOf, holding.lane).push(kept.offset)
       }
       for (const [lane, offsets] of offsetsOf) {
         offsets.sort((a, b) => a - b)
@@ -215,7 +218,7 @@ function closesWithCommit({ settling }: KeptSettlement, { lane, isVoid }: Holdin
 function settleNow(kept: KeptSettlement, holding: Holding): void {
   const { lane, isVoid } = holding
   if (isVoid) return
-  if (closesWithCommit(kept, holding)) lane.acknowledge(kept.offset)
+  if (kept.isClosing) lane.acknowledge(kept.offset)
   else if (kept.settling === 'reject') lane.reject(kept.offset)
   else lane.giveBack(kept.offset, kept.settling === 'giveBackCounting')
 }

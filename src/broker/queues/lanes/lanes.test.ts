@@ -63,6 +63,47 @@ test('what has no key goes to one lane in a turn, and to another in the next', a
   expect(queue.lanes.map(({ log }) => Number(log.log.end))).toEqual([6, 6, 6])
 })
 
+test('several messages are part of one append, each in its lane, behind what was added before', async () => {
+  const [stage, queue] = await open(3)
+  const those = (round: number) =>
+    keys.flatMap((key, lane) => [keyed(key, `${lane}:${round}a`), keyed(key, `${lane}:${round}b`)])
+  const readyOf = (): number[] => queue.lanes.map(({ log }) => log.ledger.ready)
+  const append = (round: number): Promise<void> => {
+    const entries = queue.entriesFor(those(round))
+    expect(entries.length).toBe(3)
+    const outcome = stage.ledgers.appendClosing(entries, [])
+    queue.appended(outcome)
+    return outcome
+  }
+  void queue.add(keyed(keys[1], '1:first'))
+  await append(0)
+  await append(1)
+  await turns(4)
+  expect(readyOf()).toEqual([4, 5, 4])
+  // All or nothing.
+  stage.store.manual = true
+  const refused = append(2)
+  stage.store.fail('full')
+  stage.store.manual = false
+  await expect(refused).rejects.toThrow('full')
+  await turns(8)
+  expect(await queue.ready()).toBeUndefined()
+  await append(3)
+  await turns(4)
+  expect(readyOf()).toEqual([6, 7, 6])
+  const consumer = consume(queue)
+  await turns(8)
+  expect(consumer.bodies.filter((body) => body.startsWith('1:'))).toEqual([
+    '1:first',
+    '1:0a',
+    '1:0b',
+    '1:1a',
+    '1:1b',
+    '1:3a',
+    '1:3b',
+  ])
+})
+
 test('what is too much goes from the head of the longest', async () => {
   const [, queue] = await open(3, { lengthMax: 9 })
   for (const [lane, count] of [2, 12, 4].entries())
