@@ -3,7 +3,7 @@
 // Does not know: what brokers do beyond one record through each of the packed ways.
 
 import { execFile, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -159,6 +159,11 @@ async function bundled({ folder }: Place): Promise<void> {
   const alone = join(folder, 'alone')
   mkdirSync(alone)
   await run(process.execPath, ['build/bundle.js', join(alone, 'odradek.mjs')], root)
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object }
+  const notices = readFileSync(join(alone, 'odradek.mjs'), 'utf8').split('It contains:').at(-1) ?? ''
+  for (const name of Object.keys(dependencies))
+    if (!new RegExp(`^${name} \\d.*\\n\\n[\\s\\S]*?Copyright`, 'm').test(notices))
+      throw new Error(`no licence of ${name}`)
   await serving(process.execPath, [join(alone, 'odradek.mjs')], alone, async (kafka) => {
     await oneRecord(kafka)
     const topics = await run(process.execPath, ['odradek.mjs', 'topics', 'list', '--json', '--kafka', kafka], alone)
