@@ -40,3 +40,16 @@ test('whatever does not fit does afterwards, with the same properties, and kept 
     { numRuns: 200 },
   )
 })
+
+test('what was left out before is named too', () => {
+  const before = { type: 'array', value: [textField('a'), textField('b')] } as const
+  const headers = [
+    { name: omittedHeader, value: before },
+    { name: 'large', value: textField('x'.repeat(5000)) },
+    { name: 'small', value: textField('1') },
+  ]
+  expect(readProperties(propertiesWithin(writeProperties({ headers }), 4068)).headers).toEqual([
+    { name: 'small', value: textField('1') },
+    { name: omittedHeader, value: { type: 'array', value: ['a', 'b', 'large'].map(textField) } },
+  ])
+})

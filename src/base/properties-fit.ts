@@ -22,16 +22,24 @@ export function propertiesWithin(properties: Buffer, bytesMax: number): Buffer {
   let namesBytes = 0
   const kept: FieldEntry[] = []
   const omitted: Buffer[] = []
+  const omit = (name: Buffer): void => {
+    namesBytes += name.length + 5
+    if (namesBytes <= namesMax) omitted.push(name)
+  }
   for (const header of headers) {
+    const { name, value } = header
+    if (name === omittedHeader && value.type === 'array') {
+      // What was left out before is so still.
+      for (const one of value.value) if (one.type === 'text') omit(one.value)
+      continue
+    }
     const bytes = tableBytes([header]).length - 4
     if (bytes <= room) {
       room -= bytes
       kept.push(header)
       continue
     }
-    const name = Buffer.from(header.name)
-    namesBytes += name.length + 5
-    if (namesBytes <= namesMax) omitted.push(name)
+    omit(Buffer.from(name))
   }
   const told: FieldEntry = {
     name: omittedHeader,

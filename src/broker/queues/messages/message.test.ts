@@ -5,13 +5,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BufferPool } from '../../../base/buffer-pool.ts'
-import type { Field } from '../../../base/fields.ts'
+import type { Field, FieldEntry } from '../../../base/fields.ts'
+import { partitionOfKey } from '../../../base/murmur2.ts'
 import { readProperties, writeProperties } from '../../../base/properties.ts'
 import { batchHeadBytes } from '../../../log/batch.ts'
 import { BatchBuilder } from '../../../log/batch-builder.ts'
 import { encodeRecords, RecordCursor, type RecordHeader } from '../../../log/records.ts'
 import { MessageReader, MessageWriter } from './message.ts'
 import { ForeignReader } from './message-foreign.ts'
+import { PartitionChoice } from '../lanes/partition-choice.ts'
 import type { LanePart, NewMessage, StoredMessage } from '../parts.ts'
 
 const nothing: Buffer = Buffer.alloc(0)
@@ -144,6 +146,18 @@ describe('a message of ours', () => {
     expect(key).toBe('k1')
     expect(headers.map((header) => header.name)).toEqual(['amqp', 'text', 'number', 'flag', 'price'])
     expect(headers.slice(1).map((header) => header.value!.toString())).toEqual(['word', '-5', 'true', '0.05'])
+  })
+
+  test('of several keys has the first, as its partition does', () => {
+    const headers = ['one', 'two'].map((key): FieldEntry => ({
+      name: 'x-key',
+      value: { type: 'text', value: Buffer.from(key) },
+    }))
+    const properties = writeProperties({ headers })
+    expect(firstRecord(published({}, { properties })).key).toBe('one')
+    const partitions = 64
+    const chosen = new PartitionChoice(0).of(properties, partitions)
+    expect(chosen).toBe(partitionOfKey(Buffer.from('one'), partitions))
   })
 
   test('has the bytes that docs/formats.md says', () => {

@@ -67,12 +67,13 @@ export class MessageWriter {
   /** Headers that are one value stand in the record too, as text, for readers that know nothing of us. */
   #writeWithHeaders(builder: BatchBuilder, message: NewMessage, timestampMs: number): void {
     this.#scan.scan(message.properties)
-    let key: Buffer | null = null
+    let key: Buffer | null | undefined
     let isTombstone = false
     let count = 1
     const rest: Buffer[] = []
     for (const { name, value } of this.#scan.headers() ?? []) {
-      if (name === keyHeader) key = keyOf(value)
+      // Of several the first, by which its partition was chosen.
+      if (name === keyHeader) key = key === undefined ? keyOf(value) : key
       else if (name === tombstoneHeader) isTombstone = value.type === 'bool' && value.value && message.bodyBytes === 0
       else {
         const text = scalarText(value)
@@ -83,7 +84,7 @@ export class MessageWriter {
     }
     this.#prepareLead(message, count)
     const headers = [this.#lead, message.properties, ...rest]
-    builder.add(timestampMs, key, message.body, isTombstone ? -1 : message.bodyBytes, headers)
+    builder.add(timestampMs, key ?? null, message.body, isTombstone ? -1 : message.bodyBytes, headers)
   }
 
   /** Count of headers, then ours up to where the properties follow. Mostly that of the message before. */

@@ -6,6 +6,7 @@ import { attributesAt, compressionOf, hasLogAppendTime, isOwnBatch } from '../..
 import { logId, offset } from '../../../log/store.ts'
 import { consume, publish, QueueStage, testMessage } from '../queue-stage.contract.ts'
 import { turns } from '../../broker-world.contract.ts'
+import { packedBytesMax } from './own-batch.ts'
 
 const long = 'thread '.repeat(40)
 
@@ -34,4 +35,23 @@ test.each([
   await publish(queue, 'c')
   await expect.poll(() => consumer.bodies.length, { interval: 1 }).toBe(4)
   await turns()
+})
+
+test('a large message is stored as it came, whatever its topic wants: nobody waits for it to be compressed', async () => {
+  const stage = await QueueStage.open()
+  const queue = await stage.queue('q')
+  const settings = { 'compression.type': 'gzip', 'message.timestamp.type': 'LogAppendTime' }
+  queue.topic = { ...queue.topic, policy: stage.catalog.policyOf(new Map(Object.entries(settings))) }
+  for (const bytes of [packedBytesMax - 500, packedBytesMax]) await publish(queue, testMessage(Buffer.alloc(bytes)))
+  const log = await stage.store.open(logId(queue.topic.id, 0), queue.topic.policy as never)
+  const codecs: unknown[] = []
+  for (const at of [0, 1]) {
+    const { chunks } = await log.read(offset(at), 1, log.end)
+    const attributes = attributesAt(chunks[0], 0)
+    codecs.push([compressionOf(attributes), hasLogAppendTime(attributes)])
+  }
+  expect(codecs).toEqual([
+    ['gzip', true],
+    ['none', true],
+  ])
 })
