@@ -152,6 +152,7 @@ function openRetention(
     ...rooms,
     policyOf: (topic) => queues.retentionOf(topic),
     mayTrim: (topic, log, to) => queues.mayTrim(topic, log, to),
+    tookAllItsTime: () => queues.tookAllItsTime(),
     lookAtConsumed: () => queues.lookAtConsumed(),
   })
 }

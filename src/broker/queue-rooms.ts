@@ -303,6 +303,11 @@ export class QueueHouse {
     return this.#retention.mayTrim(topic, log, to)
   }
 
+  /** See RetentionHost. */
+  tookAllItsTime(): boolean {
+    return this.#retention.tookAllItsTime()
+  }
+
   lookAtConsumed(): void {
     this.#queues.lookAtConsumed()
   }

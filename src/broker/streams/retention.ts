@@ -16,6 +16,8 @@ import type { RoomLeft } from './room-left.ts'
 /** Logs that one round opens only to look at them: a start with many topics spreads over rounds. */
 const opensPerRound = 64
 const forgetProducersEveryMs = 600_000
+/** Until the next round when a queue has more dead letters of it than one round sends. */
+const goOnMs = 1000
 
 /** A partition whose log is open. */
 interface Kept {
@@ -38,6 +40,8 @@ export interface RetentionHost {
   policyOf(topic: Topic): TopicPolicy
   /** Up to where records of a log may be dropped now, of those below `to`: queues over it may have a say. */
   mayTrim(topic: Topic, log: Log, to: number): Promise<number>
+  /** Whether mayTrim() left something since the last time that it could have let go of with more time. */
+  tookAllItsTime(): boolean
   /** What is worked off and kept for a time is looked at again. */
   lookAtConsumed(): void
 }
@@ -55,7 +59,8 @@ export class Retention {
 
   start(): void {
     if (this.#isClosed) return
-    const everyMs = this.#host.settings.number('log.retention.check.interval.ms')
+    const stated = this.#host.settings.number('log.retention.check.interval.ms')
+    const everyMs = this.#host.tookAllItsTime() ? Math.min(stated, goOnMs) : stated
     this.#timer = this.#host.world.clock.after(everyMs, () => {
       void this.round().finally(() => this.start())
     })

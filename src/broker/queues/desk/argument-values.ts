@@ -33,8 +33,8 @@ const ageUnits: Readonly<Record<string, number>> = {
   Y: 365 * 86_400_000,
 }
 
-/** `7D` and the like, in milliseconds. */
+/** `7D` and the like, in milliseconds; what is longer than any is the longest. */
 export function ageMsOf(said: string): number | undefined {
   const [, count = '', unit = ''] = /^([0-9]+)([YMDhms])$/.exec(said) ?? []
-  return Number(count) > 0 ? Number(count) * ageUnits[unit] : undefined
+  return Number(count) > 0 ? Math.min(Number(count) * ageUnits[unit], Number.MAX_SAFE_INTEGER) : undefined
 }

@@ -62,8 +62,11 @@ export function declaredSettings(args: FieldTable): ReadonlyMap<string, string> 
   const retentionMs = retentionMsOf(args)
   return retentionMs === undefined
     ? consumedSettings
-    : new Map([...consumedSettings, ['retention.ms', String(retentionMs)]])
+    : new Map([...consumedSettings, ['retention.ms', settingOf(retentionMs)]])
 }
+
+/** As a setting that Kafka's clients could have made: an argument may be a number that is no exact one of ours. */
+const settingOf = (value: number): string => String(Math.min(value, Number.MAX_SAFE_INTEGER))
 
 export function plannedQueue(vhost: string, call: DeclareQueueCall): NewQueue {
   const queue = factsOf(call)
@@ -85,8 +88,8 @@ function streamSettings(args: FieldTable): ReadonlyMap<string, string> {
   return new Map([
     ['cleanup.policy', 'delete'],
     ['max.message.bytes', String(queueMessageBytesMax)],
-    ['retention.bytes', String(lengthBytes)],
-    ['retention.ms', String(ageMs)],
+    ['retention.bytes', settingOf(lengthBytes)],
+    ['retention.ms', settingOf(ageMs)],
     ['segment.bytes', String(Math.min(Math.max(stated, 1024), 2_147_483_647))],
   ])
 }

@@ -10,8 +10,8 @@ import { StubStore } from '../../stub-store.contract.ts'
 
 const begin = (value: Field | undefined): FieldTable => (value === undefined ? [] : [{ name: 'x-start', value }])
 const word = (said: string): Field => ({ type: 'text', value: Buffer.from(said) })
-const at = (offset: number): Field => ({ type: 'int64', value: offset })
-const since = (seconds: number): Field => ({ type: 'timestamp', value: seconds })
+const at = (offset: number | bigint): Field => ({ type: 'int64', value: offset })
+const since = (seconds: number | bigint): Field => ({ type: 'timestamp', value: seconds })
 
 /** A topic of two partitions with three records in the first and one in the second, a second apart from the beginning on. */
 async function bench() {
@@ -57,6 +57,8 @@ test.each([
   ['the time of the first', (seconds: number) => since(seconds), 4],
   ['a time within the first partition', (seconds: number) => since(seconds + 2), 2],
   ['a time that nothing is as young as', (seconds: number) => since(seconds + 60), 0],
+  ['the last offset there is', () => at(2n ** 63n - 1n), 0],
+  ['the last time there is', () => since(2n ** 64n - 1n), 0],
 ])('a queue begins at %s', async (_, start, messages) => {
   const { declare, startedAtSeconds, produce, again, store } = await bench()
   expect(await declare(start(startedAtSeconds))).toMatchObject({ messages })
@@ -96,4 +98,16 @@ test('what the log lost between the declaration and the first look was in the qu
   await session().deleteRecords('t', 0, 3)
   expect(await declare(at(1))).toMatchObject({ messages: 0 })
   expect(counted('ledger.closed.retention')).toBe(2)
+})
+
+test.each([
+  ['x-retention', word('99999999999999Y'), []],
+  ['x-retention', { type: 'int64', value: 2n ** 63n - 1n } as Field, []],
+  ['x-max-age', word('99999999999999Y'), [{ name: 'x-queue-type', value: word('stream') }]],
+] as const)('%s of for ever is a setting that may be changed like any other', async (name, value, more) => {
+  const session = (await openBroker(testWorld(), new StubStore(), {})).session(testIdentity)
+  const made = { name: 'q', durable: true, exclusive: false, autoDelete: false, arguments: [{ name, value }, ...more] }
+  expect(await session.queues.declareQueue(made)).toMatchObject({ messages: 0 })
+  const change = { name: 'retention.bytes', operation: 'set', value: '5' } as const
+  expect(await session.alterSettings({ kind: 'topic', name: 'q' }, [change], 'incremental', false)).toBe(true)
 })

@@ -5,11 +5,18 @@
 
 import { expect, test } from 'vitest'
 import type { Field, FieldTable } from '../../../base/fields.ts'
+import type { Log } from '../../../log/store.ts'
 import { openBroker } from '../../broker.ts'
 import { testBatch, testIdentity, testWorld, turns } from '../../broker-world.contract.ts'
+import type { Topic } from '../../catalog.ts'
 import { isRefusal } from '../../errors.ts'
 import type { ChannelSink, Delivery } from '../../queue-door.ts'
+import { Retention, type RetentionHost } from '../../streams/retention.ts'
 import { StubStore } from '../../stub-store.contract.ts'
+import type { QueuePolicy } from '../facts.ts'
+import type { Lane } from '../lanes/lane.ts'
+import type { LedgersPart } from '../parts.ts'
+import { QueueRetention } from './queue-retention.ts'
 
 const text = (value: string): Field => ({ type: 'text', value: Buffer.from(value) })
 const yes: Field = { type: 'bool', value: true }
@@ -166,4 +173,60 @@ test('each queue over the log is asked; what a filter does not let in is no dead
   await declare('none', { 'x-log': text('t'), 'x-filter-key': text('other'), ...toGraves })
   expect(await session.deleteRecords('t', 0, 2)).toBe(2)
   expect([await dead(), await count('all')]).toEqual([['a', 'b'], 3])
+})
+
+test('more dead letters than one call sends are left to the next, which is soon; those that wait are not', async () => {
+  const topic = { id: 'BBBBBBBBBBBBBBBBBBBBBA' } as unknown as Topic
+  let floor = 0
+  let isStuck = false
+  const lane = {
+    isVoid: false,
+    ready: () => Promise.resolve(undefined),
+    flush: () => undefined,
+    log: {
+      ledger: {
+        get floor() {
+          return floor
+        },
+        countOpen: (from: number, to: number) => to - from,
+      },
+    },
+    rules: { retire: (_: number, count: number) => void (floor += isStuck ? 0 : count) },
+  } as unknown as Lane
+  const retention = new QueueRetention({
+    ledgers: { settledLeaving: () => Promise.resolve() } as unknown as LedgersPart,
+    queuesOver: () => [topic],
+    policyOf: () => ({ deadLetterExchange: 'dlx' }) as unknown as QueuePolicy,
+    laneOf: () => lane,
+    deadLettersSettled: () => undefined,
+    isFull: () => false,
+  })
+  const log = { id: 'BBBBBBBBBBBBBBBBBBBBBA-0', start: 0 } as unknown as Log
+  expect([await retention.mayTrim(topic, log, 70_000), retention.tookAllItsTime()]).toEqual([65_536, true])
+  isStuck = true
+  expect([await retention.mayTrim(topic, log, 70_000), retention.tookAllItsTime()]).toEqual([65_536, false])
+
+  const world = testWorld()
+  let rounds = 0
+  const rounder = new Retention({
+    world,
+    catalog: { all: () => [] },
+    settings: { number: (name: string) => (name === 'retention.budget.bytes' ? -1 : 30_000) },
+    roomLeft: { keepBudget: () => undefined },
+    partitions: { all: () => [] },
+    tookAllItsTime: () => rounds === 1,
+    lookAtConsumed: () => void rounds++,
+  } as unknown as RetentionHost)
+  rounder.start()
+  for (const [afterMs, expected] of [
+    [30_000, 1],
+    [1000, 2],
+    [29_000, 2],
+    [1000, 3],
+  ]) {
+    world.clock.advance(afterMs)
+    await turns(8)
+    expect(rounds).toBe(expected)
+  }
+  await rounder.close()
 })

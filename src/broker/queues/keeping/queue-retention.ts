@@ -28,6 +28,7 @@ const callMessagesMax = 65_536
 
 export class QueueRetention {
   readonly #host: QueueRetentionHost
+  #tookAllItsTime = false
 
   constructor(host: QueueRetentionHost) {
     this.#host = host
@@ -60,6 +61,13 @@ export class QueueRetention {
     return held
   }
 
+  /** See RetentionHost. */
+  tookAllItsTime(): boolean {
+    const took = this.#tookAllItsTime
+    this.#tookAllItsTime = false
+    return took
+  }
+
   /** Everything below `below` leaves; answers up to where it has. */
   async #deadLetter(lane: Lane, log: Log, below: number): Promise<number> {
     if ((await lane.ready()) !== undefined) return log.start
@@ -71,12 +79,13 @@ export class QueueRetention {
       const open = ledger.countOpen(ledger.floor, below)
       if (open === 0) return below
       // They wait for something: the next call looks again.
-      if (open >= before) break
+      if (open >= before) return Math.min(below, ledger.floor)
       before = open
       // Handed on now, and not at the end of the turn.
       lane.flush()
       await this.#host.deadLettersSettled()
     }
+    this.#tookAllItsTime = true
     return Math.min(below, ledger.floor)
   }
 }
