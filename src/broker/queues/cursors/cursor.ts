@@ -178,8 +178,9 @@ export class Cursor {
   async #copy(from: number, ledger: LedgerPart, reading: Reading): Promise<'more' | 'waits' | 'done'> {
     const { room } = this.#tools
     await room.look()
-    const found = await this.#find(from, ledger, reading).finally(() => room.found())
-    if (this.#isStopped) return 'done'
+    const looking = this.#isStopped ? undefined : this.#find(from, ledger, reading)
+    const found = await (looking ?? Promise.resolve(undefined)).finally(() => room.found())
+    if (found === undefined || this.#isStopped) return 'done'
     if (found.copies.length === 0) {
       // Nothing is lost when a crash forgets it: it is looked at again.
       await new Promise<void>((resolve) => this.#tools.world.clock.endOfTurn(resolve))

@@ -1,5 +1,6 @@
-// One life of an exchange of type x-log: records produced and published, bindings that come and go, appends refused, and
-// the process killed in the middle of any append; at the end what was copied is compared with the topic's log.
+// One life of an exchange of type x-log: records produced and published, bindings, queues and the exchange itself that come
+// and go, appends refused, and the process killed in the middle of any append; at the end what was copied is compared with
+// the topic's log.
 // Promises: a seed is a whole story; the logs themselves are the witnesses, not what the broker says of them.
 // Does not know: how cursors work.
 
@@ -146,13 +147,21 @@ export class Life {
 
   async begin(): Promise<void> {
     await this.open()
-    const { queues: calls } = this.#session
     const wanted = { name: source, partitions, replicationFactor: 1, settings: new Map<string, string>() }
     await this.#session.createTopics([wanted], false)
+    await this.#declareExchange()
+    for (const name of queues) await this.#declareQueue(name)
+  }
+
+  /** Until it is there: the process may die meanwhile. */
+  async #declareExchange(): Promise<void> {
     const exchange = { name: source, type: 'x-log', durable: true, autoDelete: false, internal: false, arguments: [] }
-    expect(await calls.declareExchange(exchange)).toBe(true)
-    for (const name of queues)
-      await calls.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, arguments: [] })
+    while (!this.#isExchange) await this.do(() => this.#session.queues.declareExchange(exchange))
+  }
+
+  async #declareQueue(name: QueueName): Promise<void> {
+    const wanted = { name, durable: true, exclusive: false, autoDelete: false, arguments: [] }
+    while (!this.#isTopic(name)) await this.do(() => this.#session.queues.declareQueue(wanted))
   }
 
   /** Does the call; if the process is killed meanwhile it is begun anew. */
@@ -218,6 +227,27 @@ export class Life {
     expected.starts = undefined
   }
 
+  /** Its binding goes with it, or both stay. */
+  async deleteQueue(queue: QueueName): Promise<void> {
+    await this.do(() => this.#session.queues.deleteQueue(queue, { ifUnused: false, ifEmpty: false }))
+    if (this.#isTopic(queue)) return
+    expect(this.#isBound(queue)).toBe(false)
+    this.#expected.set(queue, { starts: undefined, before: 0 })
+    await this.#declareQueue(queue)
+  }
+
+  /** All bindings go with it, or all stay; the topic, which a Kafka client made, stays. */
+  async deleteExchange(): Promise<void> {
+    await this.do(() => this.#session.queues.deleteExchange(source, false))
+    if (this.#isExchange) return
+    for (const [queue, expected] of this.#expected) {
+      expect(this.#isBound(queue)).toBe(false)
+      if (expected.starts !== undefined) this.#judgeQueue(queue, expected, false)
+      expected.starts = undefined
+    }
+    await this.#declareExchange()
+  }
+
   #expectedOf(queue: QueueName): Expected {
     return this.#expected.get(queue) as Expected
   }
@@ -254,9 +284,21 @@ export class Life {
     return bindings.some(({ destination }) => destination === queue)
   }
 
+  get #isExchange(): boolean {
+    return this.#session.queues.checkExchange(source) === true
+  }
+
+  #isTopic(name: string): boolean {
+    const described = this.#session.listTopics()
+    if (isRefusal(described)) throw new Error(described.why)
+    return described.some((one) => one.name === name)
+  }
+
   judge(): void {
-    for (const [queue, expected] of this.#expected)
+    for (const [queue, expected] of this.#expected) {
+      expect(this.#isBound(queue), `${queue} is bound`).toBe(expected.starts !== undefined)
       if (expected.starts !== undefined) this.#judgeQueue(queue, expected, true)
+    }
   }
 
   /** What the binding copied is what it wants, each once, in the order of each partition; all of it if `isWhole`. */
@@ -305,10 +347,12 @@ export async function life(seed: number, wrong: Wrong = {}): Promise<void> {
     const queue = queues[one.int(queues.length)]
     if (one.random() < 0.4) one.killSoon()
     else if (one.random() < 0.3) one.refuseSoon()
-    if (what < 0.4) await one.do(() => one.produce())
-    else if (what < 0.6) await one.do(() => one.publish())
-    else if (what < 0.9) await one.bind(queue)
-    else await one.unbind(queue)
+    if (what < 0.35) await one.do(() => one.produce())
+    else if (what < 0.5) await one.do(() => one.publish())
+    else if (what < 0.8) await one.bind(queue)
+    else if (what < 0.88) await one.unbind(queue)
+    else if (what < 0.95) await one.deleteQueue(queue)
+    else await one.deleteExchange()
   }
   await one.restart()
   await one.idle()

@@ -76,8 +76,7 @@ export class Cursors {
       there.add(name)
       let copying = this.#copying.get(name)
       if (copying === undefined) this.#copying.set(name, (copying = { cursors: [] }))
-      for (let index = copying.cursors.length; index < topic.partitions; index++)
-        this.#begin(copying, binding, topic, index)
+      while (copying.cursors.length < topic.partitions) if (!this.#begin(copying, binding, topic)) break
     }
     for (const [name, { cursors }] of this.#copying) {
       if (there.has(name)) continue
@@ -86,11 +85,13 @@ export class Cursors {
     }
   }
 
-  #begin(copying: Copying, binding: Binding, topic: Topic, index: number): void {
+  /** The cursor of the next partition. False: it is not there yet. */
+  #begin(copying: Copying, binding: Binding, topic: Topic): boolean {
     const { partitions, queues } = this.#host
+    const index = copying.cursors.length
     const partition = partitions.of(topic, index)
     const source = queues.findStream(topic.vhost, topic.name)?.lanes[index]
-    if (partition === undefined || source === undefined) return
+    if (partition === undefined || source === undefined) return false
     const known = this.#starts.get(nameOf(topic, binding.cursor))?.[index] ?? 0
     const start = typeof known === 'number' ? known : known.floor
     const cursor = new Cursor(this.#tools, {
@@ -104,6 +105,7 @@ export class Cursors {
     })
     copying.cursors.push(cursor)
     cursor.wake()
+    return true
   }
 
   /** A ledger over the topic's logs closed more, or is gone. Every copy comes by: passed on now and then. */

@@ -4,9 +4,10 @@
 // Does not know: protocols.
 
 import { beforeEach, describe, expect, test } from 'vitest'
-import { fieldTable, int32Field, textField, type FieldTable } from '../../../base/fields.ts'
+import { fieldTable, int32Field, textField, type Field, type FieldTable } from '../../../base/fields.ts'
 import { MiB } from '../../../base/limits.ts'
 import { noProperties } from '../../../base/properties.ts'
+import { assembleBatch } from '../../../log/batch.ts'
 import type { LogId } from '../../../log/store.ts'
 import { openBroker, type Broker } from '../../broker.ts'
 import { testBatch, testIdentity, testWorld, turns, type TestWorld } from '../../broker-world.contract.ts'
@@ -117,6 +118,36 @@ describe('an exchange of type x-log', () => {
     expect(await taken('e')).toEqual(['a', 'b'])
   })
 
+  test('takes what a transaction publishes whole, or none of it', async () => {
+    await log('e')
+    await queue('q')
+    await bind('e', 'q')
+    const channel = calls.openChannel({ hasRoom: true, deliver: () => undefined, cancelled: () => undefined })
+    channel.beginTransactions()
+    const send = (body: string) => {
+      const content = Buffer.from(body)
+      const message = { routingKey: 'k', properties: noProperties, body: [content], bodyBytes: content.length }
+      channel.publish({ exchange: 'e', ...message })
+    }
+    send('forgotten')
+    channel.rollback()
+    send('a')
+    send('b')
+    await turns(20)
+    expect(await taken('q')).toEqual([])
+    store.manual = true
+    const refused = channel.commit()
+    await turns(5)
+    store.fail('full')
+    store.manual = false
+    expect(await refused).toMatchObject({ refused: 'storageFull' })
+    send('c')
+    send('d')
+    expect(await channel.commit()).toBe(true)
+    await turns(20)
+    expect(await taken('q')).toEqual(['c', 'd'])
+  })
+
   test('is internal if it is said to be: only exchanges and producers write it', async () => {
     await log('e', { internal: true })
     expect(await publish('e', 'a')).toMatchObject({ refused: 'internalExchange' })
@@ -187,6 +218,65 @@ describe('a binding', () => {
       why: "argument 'n' of a binding of an exchange of type x-log says nothing without 'x-match'",
     })
     expect(await calls.bind(bindingOf('e', 'q', fieldTable({ ...said, 'x-match': textField('any') })))).toBe(true)
+  })
+
+  test.each<[string, Field, string]>([
+    ['an offset far off', { type: 'int64', value: 2n ** 63n - 1n }, 'c'],
+    ['one below zero', { type: 'int64', value: -(2n ** 63n) }, 'abc'],
+    ['a time that never comes', { type: 'timestamp', value: 2n ** 64n - 1n }, 'c'],
+    ['the beginning of time', { type: 'timestamp', value: 0 }, 'abc'],
+    ['an age before all time', textField('999999999999Y'), 'abc'],
+  ])('begins somewhere with any number: %s', async (_what, at, wanted) => {
+    await topic('t')
+    await produce('t', 'a', 'b')
+    await log('t')
+    await queue('q')
+    expect(await calls.bind(bindingOf('t', 'q', fieldTable({ 'x-stream-offset': at })))).toBe(true)
+    await produce('t', 'c')
+    expect((await taken('q')).join('')).toBe(wanted)
+  })
+
+  test('refuses beginnings that are none', async () => {
+    await log('e')
+    await queue('q')
+    const faults: Field[] = [
+      { type: 'float64', value: Number.NaN },
+      { type: 'bool', value: true },
+      textField('NaN'),
+      textField(''),
+    ]
+    for (const fault of faults)
+      expect(await calls.bind(bindingOf('e', 'q', fieldTable({ 'x-stream-offset': fault })))).toMatchObject({
+        refused: 'invalidArgument',
+      })
+  })
+
+  test('passes over batches that lie, and counts them', async () => {
+    await topic('t')
+    await log('t')
+    await queue('q')
+    await bind('t', 'q')
+    await produce('t', 'a')
+    const lie = assembleBatch(
+      { attributes: 1, lastOffsetDelta: 2, baseTimestampMs: 0, maxTimestampMs: 0, count: 3 },
+      Buffer.from('this is no gzip'),
+    )
+    expect(await session.produce({ topic: { name: 't' }, partition: 0, batch: lie, acks: -1 })).toMatchObject({
+      baseOffset: 1,
+    })
+    await produce('t', 'b')
+    expect(await taken('q')).toEqual(['a', 'b'])
+    expect(counter('ledger.closed.malformed')).toBe(3)
+  })
+
+  test('is undone by its arguments in any order', async () => {
+    await log('e')
+    await queue('q')
+    const args = fieldTable({ 'x-match': textField('all'), a: int32Field(1), 'x-stream-offset': textField('first') })
+    await calls.bind(bindingOf('e', 'q', args))
+    expect(calls.listBindings()).toHaveLength(1)
+    await calls.unbind(bindingOf('e', 'q', args.toReversed()))
+    expect(calls.listBindings()).toEqual([])
   })
 
   test('made anew begins anew; its end leaves nothing behind', async () => {
