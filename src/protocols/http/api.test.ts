@@ -254,6 +254,7 @@ test.each([
   [{ source: 'dead', filters: 'key=#' }, 'filters must be a list of at most 64'],
   [{ source: 'dead', filters: Array.from({ length: 65 }, () => 'key=#') }, 'filters must be a list of at most 64'],
   [{ source: 'dead', filters: [1] }, 'each of filters must be a string'],
+  [{ source: 'dead', filters: [`key=${'#.'.repeat(600)}`] }, 'a string of at most 1024 characters'],
   [{ source: 'dead', place: [] }, 'must be a JSON object'],
   [{ source: 'dead', place: { ends: [0.5] } }, 'place must be one that an answer named'],
   [{ source: 'dead', place: { ends: [-1] } }, 'place must be one that an answer named'],

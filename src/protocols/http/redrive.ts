@@ -12,6 +12,8 @@ import { BadRequest, Wanted } from './wanted.ts'
 const offsetMax = Number.MAX_SAFE_INTEGER
 const messagesMax = 512
 const filtersMax = 64
+/** A pattern is matched with each message's key. */
+const filterCharsMax = 1024
 const partitionsMax = 100_000
 
 async function redrive({ session, body }: Asked): Promise<HttpResponse> {
@@ -60,7 +62,8 @@ function textsIn(body: unknown): readonly string[] {
   if (!Array.isArray(filters) || filters.length > filtersMax)
     throw new BadRequest(`filters must be a list of at most ${filtersMax}`)
   return filters.map((text) => {
-    if (typeof text !== 'string') throw new BadRequest('each of filters must be a string')
+    if (typeof text !== 'string' || text.length > filterCharsMax)
+      throw new BadRequest(`each of filters must be a string of at most ${filterCharsMax} characters`)
     return text
   })
 }

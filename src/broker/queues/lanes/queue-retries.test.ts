@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { readProperties } from '../../../base/properties.ts'
 import { testWorld, turns } from '../../broker-world.contract.ts'
+import { isRefusal } from '../../errors.ts'
 import type { RetryPolicy } from '../facts.ts'
 import { Retries, retriesMax } from './queue-retries.ts'
 import type { Queue } from '../queue.ts'
@@ -12,8 +13,8 @@ import { consume, publish, QueueStage } from '../queue-stage.contract.ts'
 
 const retry: RetryPolicy = { of: 'all', backoff: 'linear', minMs: 1000, maxMs: 2500, jitter: 0 }
 
-/** So many messages came back, and wait. */
-async function waitingIn(queue: Queue, count: number): Promise<void> {
+/** So many messages are published, handed out and come back. */
+async function comeBack(queue: Queue, count: number): Promise<void> {
   await publish(queue, ...Array.from({ length: count }, () => 'x'))
   const consumer = consume(queue)
   while (consumer.got.length < count) await turns()
@@ -151,7 +152,7 @@ describe('what comes back', () => {
   test('is ready again turn by turn when the policy goes and very many wait', async () => {
     const stage = await QueueStage.open()
     const queue = await stage.queue('q', { retry })
-    await waitingIn(queue, 3000)
+    await comeBack(queue, 3000)
     queue.setPolicy({ ...queue.policy, retry: undefined })
     expect([queue.messages, queue.delayed]).toEqual([1024, 1976])
     for (let at = 0; at < 2; at++) stage.world.clock.advance(0)
@@ -162,7 +163,7 @@ describe('what comes back', () => {
   test('waits anew after a restart turn by turn when there is very much, and nothing is given out before', async () => {
     const stage = await QueueStage.open()
     let queue = await stage.queue('q', { retry })
-    await waitingIn(queue, 20_000)
+    await comeBack(queue, 20_000)
     await publish(queue, 'other')
     await stage.settle()
     stage.store.commit()
@@ -229,6 +230,28 @@ test('when too many wait nothing more is given out until one is due', async () =
   for (let ms = 1000; queue.delayed > 0; ms = 0) stage.world.clock.advance(ms)
   await turns(20)
   expect(consumer.got.length).toBeGreaterThan(0)
+})
+
+test('how often a message was handed out is told, however many before it were purged or taken for good', async () => {
+  const stage = await QueueStage.open()
+  const queue = await stage.queue('q', { type: 'quorum' })
+  await comeBack(queue, 100_000)
+  const purging = queue.purge()
+  await turns()
+  stage.store.commit()
+  await purging
+  await comeBack(queue, 100_000)
+  const last = consume(queue, { noAck: true })
+  while (last.got.length < 100_000) await turns()
+  queue.cancel(last)
+  await publish(queue, 'a')
+  for (let at = 0; at < 3; at++) {
+    const taken = await queue.take(false)
+    if (taken === undefined || isRefusal(taken)) throw new Error('it is there')
+    const { headers = [] } = readProperties(taken.properties)
+    if (at > 0) expect(headers).toContainEqual({ name: 'x-acquired-count', value: { type: 'int64', value: at } })
+    queue.lanes[0].giveBack(taken.offset, false)
+  }
 })
 
 test('what is forgotten takes no memory for long, whatever its delay is', () => {

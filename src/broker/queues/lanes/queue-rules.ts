@@ -134,6 +134,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
     this.bytes.taken(offset, message.body.length, isKept)
     if (isKept && consumer !== undefined) this.#timeouts.given(offset, consumer)
     if (message.redelivered && this.#tellsCounts) this.#writeCounts(message)
+    if (!isKept) this.#returns.delete(offset)
   }
 
   /** Quorum queues do, and whatever else has a use for the count. */
@@ -270,6 +271,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
 
   expire(offset: number): void {
     this.#pushedOut(offset)
+    this.#returns.delete(offset)
     this.departures.leave(offset, 'expired')
   }
 
@@ -297,7 +299,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   expireAllBelow(below: number): void {
-    if (this.departures.closeReady(below, 'expired') > 0) this.bytes.countAnew()
+    if (this.departures.closeReady(below, 'expired') > 0) this.#closedMany()
   }
 
   failed(what: string, error: unknown): void {
@@ -317,6 +319,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   }
 
   pushOut(offset: number): void {
+    this.#returns.delete(offset)
     this.departures.leave(offset, 'maxlen')
   }
 
@@ -336,7 +339,7 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
       this.settled(offset)
       if (this.ledger.close(offset, 'purged')) purged++
     }
-    this.bytes.countAnew()
+    this.#closedMany()
     return purged
   }
 
@@ -346,6 +349,12 @@ export class QueueRules implements DeliveryRules, CountedLane, LimitedLane, Expi
   extended(isAnew: boolean): void {
     if (!isAnew) return this.bytes.extended()
     this.#forgetClosed()
+    this.#closedMany()
+  }
+
+  /** At once, and nobody said which. */
+  #closedMany(): void {
+    for (const offset of this.#returns.keys()) if (this.ledger.isClosed(offset)) this.#returns.delete(offset)
     this.bytes.countAnew()
   }
 
