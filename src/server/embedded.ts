@@ -62,19 +62,28 @@ export async function embed(
     faults.disconnect()
   })
   const session = server.session(self)
-  let isClosed = false
-  const close = (): Promise<void> => {
-    isClosed = true
-    return server.close().finally(() => virtual?.stop())
+  let closing: Promise<void> | undefined
+  /** Calls that are not answered yet. */
+  let underWay = 0
+  const close = (): Promise<void> => (closing ??= closed())
+  const closed = async (): Promise<void> => {
+    // What this program asked for itself is in flight like what its clients asked for.
+    if (underWay > 0) await activity.settled()
+    await server.close().finally(() => virtual?.stop())
   }
   const judgeOpen = (): void => {
-    if (isClosed) throw new RequestRefused('closed', 'this broker is closed')
+    if (closing !== undefined) throw new RequestRefused('closed', 'this broker is closed')
+  }
+  const whileOpen: WhileOpen = async (call) => {
+    judgeOpen()
+    underWay++
+    return await call().finally(() => underWay--)
   }
   const broker = {
     kafka: server.kafka.address,
     amqp: server.amqp.url,
-    topics: whileOpen(embeddedTopics(session, server.clock), judgeOpen),
-    queues: whileOpen(embeddedQueues(session), judgeOpen),
+    topics: eachOf(embeddedTopics(session, server.clock), whileOpen),
+    queues: eachOf(embeddedQueues(session), whileOpen),
     faults,
     ...(virtual === undefined ? {} : { clock: publicClock(virtual, judgeOpen) }),
     ...(server.dataPath === undefined ? {} : { dataPath: server.dataPath }),
@@ -93,16 +102,11 @@ const publicClock = (clock: VirtualClock, judgeOpen: () => void): VirtualBroker[
   },
 })
 
+type WhileOpen = (call: () => Promise<unknown>) => Promise<unknown>
+
 /** The same calls; of a broker that is closed they say so, instead of what they find in its remains. */
-function whileOpen<Calls extends object>(calls: Calls, judgeOpen: () => void): Calls {
-  const judged = Object.entries(calls as Record<string, (...args: unknown[]) => Promise<unknown>>).map(
-    ([name, call]) => [
-      name,
-      async (...args: unknown[]) => {
-        judgeOpen()
-        return await call(...args)
-      },
-    ],
-  )
+function eachOf<Calls extends object>(calls: Calls, whileOpen: WhileOpen): Calls {
+  const each = Object.entries(calls as Record<string, (...args: unknown[]) => Promise<unknown>>)
+  const judged = each.map(([name, call]) => [name, (...args: unknown[]) => whileOpen(() => call(...args))])
   return Object.fromEntries(judged) as Calls
 }

@@ -199,3 +199,22 @@ test('a closed broker says that it is closed, whatever it is asked', async () =>
   expect(faults.disconnect()).toBe(0)
   faults.heal()
 })
+
+test.each(['real', 'virtual'] as const)('what is in flight when it closes is answered: %s clock', async (clock) => {
+  const folder = mkdtempSync(join(tmpdir(), 'odradek-closing-'))
+  for (const store of ['memory:', `file:${join(folder, 'data')}`]) {
+    const { topics, close } = await startBroker({ store, clock })
+    const places = topics.produce('orders', { value: 'one' })
+    // What is only asked for after it is not.
+    const listed = topics.produce('more', { value: 'two' }).then(() => topics.list())
+    const refused = expect(listed).rejects.toMatchObject({ reason: 'closed' })
+    await Promise.all([close(), close()])
+    expect(await places).toEqual([{ partition: 0, offset: 0 }])
+    await refused
+  }
+  const again = await startBroker({ store: `file:${join(folder, 'data')}` })
+  expect((await again.topics.records('orders')).map(({ value }) => value)).toEqual(['one'])
+  expect((await again.topics.records('more')).map(({ value }) => value)).toEqual(['two'])
+  await again.close()
+  rmSync(folder, { recursive: true })
+})
