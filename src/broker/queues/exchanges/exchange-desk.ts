@@ -41,8 +41,8 @@ const missingExchange = (vhost: string, name: string): Refusal => refuse('exchan
 
 export class ExchangeDesk {
   readonly #host: ExchangeDeskHost
-  /** The outcome of the last append, while it is under way: what finds its work done already waits for it too. */
-  #underWay: Promise<true | Refusal> | undefined
+  /** What is being stored: what finds its work done already waits for it too. */
+  readonly #underWay = new Set<Promise<true | Refusal>>()
 
   constructor(host: ExchangeDeskHost) {
     this.#host = host
@@ -61,7 +61,7 @@ export class ExchangeDesk {
     if (there !== undefined) return inequivalence(there, facts) ?? this.#settled()
     const fault = judgeNewExchange(place, facts) ?? judgeAlternateLoop(place, facts)
     if (fault !== undefined) return fault
-    if (type === logType) return judgeLogExchange(facts) ?? this.#host.logs.declare(facts)
+    if (type === logType) return judgeLogExchange(facts) ?? this.#follow(this.#host.logs.declare(facts))
     if (durable) return this.#append([exchangeRecord(facts)])
     place.routing.setExchange(facts)
     return true
@@ -88,7 +88,7 @@ export class ExchangeDesk {
     if (ifUnused && place.routing.bindings.from(name).size > 0)
       return refuse('exchangeInUse', `${textOf(name, vhost)} in use`)
     const deleted = facts.type === logType ? this.#host.logs.deleteTopic(facts) : undefined
-    if (deleted !== undefined) return deleted
+    if (deleted !== undefined) return this.#follow(deleted)
     return this.#remove(place, place.planRemoval([], [facts]))
   }
 
@@ -247,17 +247,22 @@ export class ExchangeDesk {
         throw error
       },
     )
-    this.#underWay = outcome
-    const over = (): void => {
-      if (this.#underWay === outcome) this.#underWay = undefined
-    }
+    return this.#follow(outcome)
+  }
+
+  #follow(outcome: Promise<true | Refusal>): Promise<true | Refusal> {
+    this.#underWay.add(outcome)
+    const over = (): void => void this.#underWay.delete(outcome)
     outcome.then(over, over)
     return outcome
   }
 
   /** What is asked for is the case already: once what was decided before is committed. */
-  #settled(): Promise<true | Refusal> {
-    return this.#underWay ?? Promise.resolve(true)
+  async #settled(): Promise<true | Refusal> {
+    // Another call that was refused for what it asked says nothing of this one.
+    for (const outcome of await Promise.all(this.#underWay))
+      if (outcome !== true && (outcome.refused === 'storageFull' || outcome.refused === 'storageFailed')) return outcome
+    return true
   }
 }
 
