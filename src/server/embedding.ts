@@ -90,7 +90,7 @@ export interface Faults {
   /**
    * The broker does what it is asked and the next `count` answers never leave. The client then waits for as long as it
    * would, unless `thenDisconnect` cuts its connection, which is how an answer gets lost in a real network; what was
-   * answered before arrives.
+   * answered before arrives. One answer may be for many: a `basic.ack` often confirms several messages.
    */
   dropResponses(count: number, of?: ResponsesOf & { readonly thenDisconnect?: boolean }): Fault
   /** Answers, and whatever follows them on their connection, leave `byMs` of real time later. */
