@@ -24,6 +24,8 @@ export interface Copy {
   readonly offset: number
   readonly message: NewMessage
   readonly targets: readonly QueuePart[]
+  /** Why it goes to one destination less, or to none; told once it was moved. */
+  readonly dropped: readonly Dropped[]
 }
 
 /** What a cursor found: copies, and offsets from the first of them on, those that are passed over too. */
@@ -34,6 +36,13 @@ export interface Found {
 
 type Dropped = 'noExchange' | 'unroutable' | 'cycle' | 'tooLarge'
 
+const droppedCounters: Readonly<Record<Dropped, string>> = {
+  noExchange: 'cursors.dropped.noExchange',
+  unroutable: 'cursors.dropped.unroutable',
+  cycle: 'cursors.dropped.cycle',
+  tooLarge: 'cursors.dropped.tooLarge',
+}
+
 export class CursorMoves {
   readonly #host: CursorMovesHost
 
@@ -43,35 +52,27 @@ export class CursorMoves {
 
   /** The message's slices are the caller's again after move(). */
   copyOf(binding: CopyingBinding, offset: number, keys: readonly string[], message: NewMessage): Copy {
-    return { offset, message, targets: this.#targetsOf(binding, keys, message) }
-  }
-
-  #targetsOf(binding: CopyingBinding, keys: readonly string[], message: NewMessage): readonly QueuePart[] {
     const { router, queues } = this.#host
     const { vhost, destination, destinationKind } = binding
     let names: readonly string[] = [destination]
     if (destinationKind === 'exchange') {
       const routed = router.route(vhost, destination, keys, message, true)
-      if (isRefusal(routed)) return this.#dropped('noExchange')
-      if (routed.length === 0) return this.#dropped('unroutable')
+      if (isRefusal(routed)) return { offset, message, targets: [], dropped: ['noExchange'] }
+      if (routed.length === 0) return { offset, message, targets: [], dropped: ['unroutable'] }
       names = routed
     }
     const targets: QueuePart[] = []
+    const dropped: Dropped[] = []
     const isGiven = isGivenIn(queues, vhost)
     for (const name of names) {
       const target = queues.findLog(vhost, name)
       if (target === undefined || target.isDeleted) continue
       // Nobody but the broker moved it around since it left that queue: it would go on for ever.
-      if (message.isDeadLetter && hasDiedIn(name, message.properties, isGiven)) this.#dropped('cycle')
-      else if (isTooLarge(target, message.bodyBytes)) this.#dropped('tooLarge')
+      if (message.isDeadLetter && hasDiedIn(name, message.properties, isGiven)) dropped.push('cycle')
+      else if (isTooLarge(target, message.bodyBytes)) dropped.push('tooLarge')
       else targets.push(target)
     }
-    return targets
-  }
-
-  #dropped(why: Dropped): readonly QueuePart[] {
-    this.#host.world.trace.count(`cursors.dropped.${why}`)
-    return []
+    return { offset, message, targets, dropped }
   }
 
   /** Answers how many of the copies were moved, with all offsets before the next. 0: nothing can be done now. */
@@ -96,6 +97,8 @@ export class CursorMoves {
     for (const target of byTarget.keys()) target.appended(outcome)
     await outcome
     world.trace.count('cursors.copied', moved)
+    for (const { dropped } of found.copies.slice(0, moved))
+      for (const why of dropped) world.trace.count(droppedCounters[why])
     return moved
   }
 }
