@@ -81,7 +81,8 @@ export async function embed(
   }
   const broker = {
     kafka: server.kafka.address,
-    amqp: server.amqp.url,
+    // An empty text would be this machine's usual port to some clients.
+    amqp: server.amqp.url === '' ? server.amqp.address : server.amqp.url,
     topics: eachOf(embeddedTopics(session, server.clock), whileOpen),
     queues: eachOf(embeddedQueues(session), whileOpen),
     faults,

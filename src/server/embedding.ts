@@ -33,7 +33,7 @@ export interface BrokerOptions {
 export interface RunningBroker {
   /** What Kafka clients take as bootstrap server: `127.0.0.1:49152`; `off` when so configured. */
   readonly kafka: string
-  /** What RabbitMQ's clients take as URL: `amqp://guest:guest@127.0.0.1:49153`; empty when off. */
+  /** What RabbitMQ's clients take as URL: `amqp://guest:guest@127.0.0.1:49153`; `off` when so configured. */
   readonly amqp: string
   /** Topics without a client: to prepare a test, and to look at what came of it. */
   readonly topics: Topics

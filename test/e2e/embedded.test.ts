@@ -25,6 +25,12 @@ test('addresses are what clients take', () => {
   expect(broker.dataPath).toBeUndefined()
 })
 
+test('what is off says so', async () => {
+  const none = await startBroker({ kafka: 'off', amqp: 'off' })
+  expect([none.kafka, none.amqp]).toEqual(['off', 'off'])
+  await none.close()
+})
+
 test('an unknown option is named', async () => {
   const started = startBroker({ clocks: 'virtual' } as object)
   await expect(started).rejects.toThrow(/^clocks: there is no such option; there are store, .*settings, clock$/)
