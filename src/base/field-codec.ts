@@ -11,8 +11,11 @@ import type { Field, FieldTable } from './fields.ts'
 
 /** Tables and arrays inside one another: more than any client writes, far less than our stack. */
 export const fieldDepthMax = 32
-/** Fields of one table, those inside its tables and arrays included. */
-export const fieldsMax = 100_000
+/**
+ * Fields of one table, those inside its tables and arrays included: more than a client's frame holds (one byte each), so
+ * that what the broker adds to a message that was taken never makes it one that cannot be read.
+ */
+export const fieldsMax = 250_000
 /** Names have one byte for their length. */
 const nameBytesMax = 255
 

@@ -14,6 +14,7 @@ import {
 } from '../../../base/fields.ts'
 import { tableToJson } from '../../../base/field-json.ts'
 import { readProperties, writeProperties } from '../../../base/properties.ts'
+import { PropertyScan } from '../../../base/property-scan.ts'
 import { isCycle, recordDeath, type Dead, type Dying } from './death.ts'
 import type { DeathReason } from '../parts.ts'
 
@@ -242,4 +243,16 @@ describe('where it was', () => {
   test('is not written without being asked for', () => {
     expect(found(recordDeath(dyingMessage([], false), 'q', 'rejected', 0).properties)).toEqual([])
   })
+})
+
+test('a message of as many fields as a frame holds dies as often as another', () => {
+  const voids = Array.from({ length: 131_000 }, () => ({ type: 'void' }) as const)
+  let properties = writeProperties({ headers: [{ name: 'many', value: arrayField(voids) }] })
+  expect(properties.length).toBeLessThan(131_072)
+  new PropertyScan().scan(properties)
+  for (const queue of ['a', 'b', 'c', 'd']) {
+    const dying = { exchange: '', routingKey: 'k', properties, isDeadLetter: queue !== 'a' }
+    properties = recordDeath(dying, queue, 'rejected', 0).properties
+    new PropertyScan().scan(properties)
+  }
 })
