@@ -212,9 +212,10 @@ export interface LedgerClosing {
 export interface LedgersPart {
   /**
    * The ledger, as the machine log says; made when new, with everything below `start` closed. `levels`: how many
-   * priority levels. `isVolatile`: of a scratch log, never written. Open already: the same object.
+   * priority levels. `isVolatile`: of a scratch log, never written. `neutral`: with which level stands what nothing is
+   * said of; the last level is then below all others. Open already: the same object.
    */
-  open(id: LedgerId, start: number, levels: number, isVolatile: boolean): LedgerPart
+  open(id: LedgerId, start: number, levels: number, isVolatile: boolean, neutral?: number): LedgerPart
   /** What is closed in a ledger, open or not; nothing, when none is known by that id. Good for one turn. */
   closings(id: LedgerId): LogClosings
   /** The same of those over a log that are being forgotten: they may yet stay. */

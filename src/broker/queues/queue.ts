@@ -75,7 +75,9 @@ export class Queue implements QueuePart, PumpTask {
     this.#rooms = rooms
     this.#topic = topic
     this.policy = rooms.policyOf(topic)
-    this.#levels = this.policy.priorityMax + 1
+    // With a default priority nothing is said of it, and the lowest is of a level of its own.
+    const { priorityMax, priorityDefault } = this.policy
+    this.#levels = priorityMax + (priorityDefault > 0 ? 2 : 1)
     this.#consumers.isSingleActive = this.policy.singleActiveConsumer
     const first = Math.floor(rooms.world.random.fraction() * topic.partitions)
     this.#choice = new PartitionChoice(first, (index) => this.#takes(this.#lanes[index]))
@@ -238,7 +240,9 @@ export class Queue implements QueuePart, PumpTask {
     const { priorityMax, priorityDefault } = this.policy
     writer.look(message.properties)
     const { priority, expirationMs } = writer
-    this.#level = priorityMax === 0 ? 0 : Math.min(priority < 0 ? priorityDefault : priority, priorityMax)
+    const level = priorityMax === 0 ? 0 : Math.min(priority < 0 ? priorityDefault : priority, priorityMax)
+    // Of a record that a Kafka client writes nothing is said either.
+    this.#level = priorityDefault === 0 ? level : level === priorityDefault ? 0 : level === 0 ? this.#levels - 1 : level
     this.#expiryMs = expirationMs < 0 ? undefined : world.clock.nowMs() + expirationMs
   }
 

@@ -367,8 +367,9 @@ export class QueueDesk {
     const name = resourceName('queue', vhost, topic.name)
     if (queueTypeOf(topic.queue?.arguments ?? []) === 'stream')
       return refuse('notForThisQueue', `rewind not supported by stream queues ${name}: consumers say x-stream-offset`)
-    // What is of which priority is known of what was not consumed.
-    if (this.#host.policyOf(topic).priorityMax > 0)
+    // What is of which priority is known of what was not consumed; where there is a default it is that again.
+    const { priorityMax, priorityDefault } = this.#host.policyOf(topic)
+    if (priorityMax > 0 && priorityDefault === 0)
       return refuse('notForThisQueue', `rewind not supported by queues with priorities ${name}`)
     const { catalog, partitions, topics, world } = this.#host
     // What is on its way is stored before the place is found.

@@ -72,6 +72,7 @@ export class Lane implements MovableLane {
     this.log = new QueueLog(host.tools, logHost, () => this.topic, partition, levels, {
       number: source.ledger,
       isVolatile: source.isVolatile,
+      neutral: this.queue.policy.priorityDefault,
     })
   }
 

@@ -68,7 +68,7 @@ export class QueueLog implements TrimmedLog {
   readonly #host: QueueLogHost
   /** Whose log it is. */
   readonly #topic: () => Topic
-  readonly #ledgerFacts: { readonly number: number; readonly isVolatile: boolean }
+  readonly #ledgerFacts: { readonly number: number; readonly isVolatile: boolean; readonly neutral: number }
   readonly partition: Partition
   /** 0: a stream, which has no ledger. */
   readonly #levelCount: number
@@ -104,7 +104,7 @@ export class QueueLog implements TrimmedLog {
     topic: () => Topic,
     partition: Partition,
     levelCount: number,
-    ledger = { number: 0, isVolatile: topic().isVolatile },
+    ledger = { number: 0, isVolatile: topic().isVolatile, neutral: 0 },
   ) {
     this.#ledgerFacts = ledger
     this.#tools = tools
@@ -191,12 +191,12 @@ export class QueueLog implements TrimmedLog {
     const { log } = this.partition
     assert(log !== undefined, 'a prepared partition has its log')
     const { id } = this.partition
-    const { number, isVolatile } = this.#ledgerFacts
+    const { number, isVolatile, neutral } = this.#ledgerFacts
     const levels = this.#levelCount
     // What was left before it was open only stores what it holds.
     const hasLedger = levels > 0 && !this.#isLeft
     const ledger = hasLedger
-      ? this.#tools.ledgers.open({ log: id, number }, firstOffset, levels, isVolatile)
+      ? this.#tools.ledgers.open({ log: id, number }, firstOffset, levels, isVolatile, neutral)
       : undefined
     this.#opened = { log, ledger }
     if (ledger !== undefined) {

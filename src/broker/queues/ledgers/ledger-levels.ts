@@ -61,30 +61,44 @@ export interface LedgerSets {
   readonly acquiredSet: OffsetSet
 }
 
-/** The order of the ready offsets: the highest level first, in it the lowest offset. */
+/**
+ * The order of the ready offsets: the highest level first, in it the lowest offset. With a neutral level, what nothing is
+ * said of stands with that one, and the level `lowest` below all.
+ */
 export class LedgerOrder {
   readonly #levels: LedgerLevels
+  readonly #neutral: number
+  /** The level below all others; 0 without a neutral one. */
+  readonly #lowest: number
   /** By level: of it nothing below is ready but what was given back. */
   readonly #cursors: number[] = []
   /** By level: given back, ready again. */
   readonly #returned: (OffsetSet | undefined)[] = []
-  /** Above it no level has anything ready. */
+  /** Above this rank no level has anything ready. */
   #highest = 0
 
-  constructor(levels: LedgerLevels) {
+  constructor(levels: LedgerLevels, neutral = 0, lowest = 0) {
     this.#levels = levels
-    this.#highest = levels.sets.length
+    this.#neutral = neutral
+    this.#lowest = lowest
+    this.extended()
+  }
+
+  #rankOf(level: number): number {
+    if (this.#neutral === 0) return level
+    return level === 0 ? this.#neutral : level === this.#lowest ? 0 : level
   }
 
   /** Something was noted at or behind `from`. */
   noted(from: number, level: number): void {
     if (this.#cursor(level) > from) this.#cursors[level] = from
-    if (level > this.#highest) this.#highest = level
+    this.#highest = Math.max(this.#highest, this.#rankOf(level))
   }
 
   /** More offsets are known. */
   extended(): void {
-    this.#highest = this.#levels.sets.length
+    const { length } = this.#levels.sets
+    this.#highest = this.#neutral === 0 ? length : Math.max(this.#neutral, Math.min(length, this.#lowest - 1))
   }
 
   returned(offset: number): void {
@@ -92,7 +106,7 @@ export class LedgerOrder {
     while (this.#returned.length <= level) this.#returned.push(undefined)
     const set = (this.#returned[level] ??= new OffsetSet())
     set.add(offset)
-    if (level > this.#highest) this.#highest = level
+    this.#highest = Math.max(this.#highest, this.#rankOf(level))
   }
 
   /** Offsets of [from, to) that were given back are ready no more. */
@@ -102,14 +116,22 @@ export class LedgerOrder {
 
   /** noOffset: nothing is ready. */
   peek(sets: LedgerSets): number {
-    for (let level = this.#highest; level >= 0; level--) {
-      const first = this.#firstOf(level, sets)
+    for (let rank = this.#highest; rank >= 0; rank--) {
+      const first = this.#firstRanked(rank, sets)
       if (first === noOffset) continue
-      this.#highest = level
+      this.#highest = rank
       return first
     }
     this.#highest = 0
     return noOffset
+  }
+
+  #firstRanked(rank: number, sets: LedgerSets): number {
+    const neutral = this.#neutral
+    const first = this.#firstOf(neutral > 0 && rank === 0 ? this.#lowest : rank, sets)
+    if (neutral === 0 || rank !== neutral) return first
+    const unsaid = this.#firstOf(0, sets)
+    return first === noOffset || (unsaid !== noOffset && unsaid < first) ? unsaid : first
   }
 
   #cursor(level: number): number {

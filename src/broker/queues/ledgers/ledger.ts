@@ -23,6 +23,8 @@ export interface LedgerFacts {
   readonly name: string
   readonly start: number
   readonly levels: number
+  /** With which level stands what nothing is said of; the last level is then below all. */
+  readonly neutral: number
   readonly isVolatile: boolean
 }
 
@@ -59,6 +61,7 @@ export class Ledger implements LedgerPart, LedgerSets {
   #next: number
   #order: LedgerOrder | undefined
   readonly #levels: number
+  readonly #neutral: number
   /** The run before handed out up to here. */
   #handedOutBefore: number
   #wasExtended = false
@@ -68,7 +71,7 @@ export class Ledger implements LedgerPart, LedgerSets {
   readonly #changes = new LedgerChanges()
 
   constructor(host: LedgerHost, facts: LedgerFacts, state: LedgerState) {
-    const { id, key, name, start, levels, isVolatile } = facts
+    const { id, key, name, start, levels, neutral, isVolatile } = facts
     this.#host = host
     this.id = id
     this.key = key
@@ -77,6 +80,7 @@ export class Ledger implements LedgerPart, LedgerSets {
     this.start = start
     this.isVolatile = isVolatile
     this.#levels = levels
+    this.#neutral = neutral
     this.#closed = state.detailed().closed
     this.end = Math.max(state.floor, this.#closed.ceiling)
     this.#next = state.floor
@@ -126,7 +130,7 @@ export class Ledger implements LedgerPart, LedgerSets {
     // Made here, so that the order and what is noted later speak of the same levels.
     this.state.noteLevels()
     assert(detail.levels !== undefined, 'a ledger with levels has them')
-    this.#order = new LedgerOrder(detail.levels)
+    this.#order = new LedgerOrder(detail.levels, this.#neutral, this.#neutral === 0 ? 0 : this.#levels - 1)
   }
 
   extend(end: number): void {

@@ -124,6 +124,34 @@ describe('a ledger', () => {
     expect(drained(ledger)).toEqual([6, 1, 4, 2, 7])
   })
 
+  test('with a neutral level what nothing is said of stands with it, the last level below all', async () => {
+    const one = bench()
+    const { ledgers } = await start(one)
+    const open = (from: Ledgers) => {
+      const ledger = from.open(idOf(0), 0, 33, false, 4)
+      ledger.extend(9)
+      return ledger
+    }
+    const ledger = open(ledgers)
+    // The neutral one may be said too: older programs did.
+    for (const [base, level] of [
+      [1, 4],
+      [2, 32],
+      [3, 3],
+      [5, 4],
+      [6, 5],
+      [7, 31],
+    ])
+      ledger.note({ base, count: 1, level, earliestExpiryMs: undefined })
+    const order = [7, 6, 0, 1, 4, 5, 8, 3, 2]
+    expect(drained(ledger)).toEqual(order)
+    for (const offset of [2, 5, 4, 7]) ledger.giveBack(offset, false)
+    expect(drained(ledger)).toEqual([7, 4, 5, 2])
+    ledger.acknowledge(7)
+    await one.clock.turn()
+    expect(drained(open((await start(one)).ledgers))).toEqual(order.slice(1))
+  })
+
   test('of a scratch log nothing is written, and it survives a replay', async () => {
     const one = bench(3 * MiB)
     const { ledgers, machineLog } = await start(one)

@@ -184,7 +184,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
 
   // --- ledgers ------------------------------------------------------------------------------------------------------
 
-  open(id: LedgerId, start: number, levels: number, isVolatile: boolean): Ledger {
+  open(id: LedgerId, start: number, levels: number, isVolatile: boolean, neutral = 0): Ledger {
     const key = keyOf(id)
     const name = key.toString('latin1')
     const known = this.#open.get(name) ?? this.#leaving.get(name)
@@ -196,7 +196,7 @@ export class Ledgers implements Machine, LedgersPart, LedgerHost {
       state = newState(start)
       if (!isVolatile) this.#keep(name, state)
     }
-    const ledger = new Ledger(this, { id, key, name, start, levels, isVolatile }, state)
+    const ledger = new Ledger(this, { id, key, name, start, levels, neutral, isVolatile }, state)
     // A record of one that is being forgotten would outlive the one that forgets it.
     if (leaving === undefined) this.#open.set(name, ledger)
     else this.#leaving.set(name, ledger)
