@@ -5,8 +5,10 @@
 import { expect, test } from 'vitest'
 import { findField } from '../../../base/fields.ts'
 import { readProperties } from '../../../base/properties.ts'
+import type { MachineLog } from '../../../log/machine.ts'
 import { turns } from '../../broker-world.contract.ts'
 import { epochHeader } from './consumer-epoch.ts'
+import { Epochs } from './epochs.ts'
 import { consume, publish, QueueStage, testMessage, type TestConsumer } from '../queue-stage.contract.ts'
 
 function epochsOf(consumer: TestConsumer): number[] {
@@ -83,6 +85,21 @@ test('nothing goes out under an epoch that is not committed', async () => {
   await turns(4)
   expect(second.bodies).toEqual(['b'])
   expect(epochsOf(second)[0]).toBeGreaterThan(1000)
+})
+
+test('they rise also when all that is left of the log is what it was rewritten to', async () => {
+  const stage = await QueueStage.open()
+  const queue = await stage.queue('q', alone)
+  await publish(queue, 'a')
+  const consumer = consume(queue)
+  await turns(4)
+  const [given] = epochsOf(consumer)
+  const again = new Epochs(stage.world.clock)
+  for (const { key, value } of stage.epochs.entries()) again.apply(key, Buffer.from(value ?? []))
+  again.start({ ready: true, append: () => Promise.resolve() } as unknown as MachineLog)
+  expect(again.next(() => undefined)).toBeUndefined()
+  await turns(2)
+  expect(again.next(() => undefined)).toBeGreaterThan(given)
 })
 
 test('what a publisher wrote in its place is replaced; without a single active consumer there is none', async () => {

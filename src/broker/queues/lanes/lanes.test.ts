@@ -138,6 +138,37 @@ test('after a start a limit counts what lies in lanes that nobody publishes to',
   expect(again.messages).toBe(4)
 })
 
+test('a limit that comes later counts them too', async () => {
+  const [stage, queue] = await open(3)
+  for (const key of keys) await publish(queue, keyed(key, 'a'), keyed(key, 'b'))
+  await stage.settle()
+  await stage.crash()
+  const again = stage.queues.find('/', 'q') as Queue
+  await publish(again, keyed(keys[0], 'c'))
+  expect(again.messages).toBe(3)
+  again.setPolicy({ ...again.policy, lengthMax: 4 })
+  await turns(8)
+  expect(again.lanes.map((lane) => lane.isOpen)).toEqual([true, true, true])
+  expect(again.messages).toBe(4)
+})
+
+test('what is being read for one who waits is not pushed out meanwhile', async () => {
+  const [stage, queue] = await open(3, { lengthMax: 2 })
+  await publish(queue, keyed(keys[0], 'a'), keyed(keys[0], 'b'))
+  const log = stage.store.logs.get(logId(queue.topic.id, 0))!
+  const read = log.read.bind(log)
+  let letGo = (): void => undefined
+  const gate = new Promise<void>((resolve) => (letGo = resolve))
+  log.read = (...args) => gate.then(() => read(...args)) as never
+  const consumer = consume(queue)
+  await turns(2)
+  await publish(queue, keyed(keys[0], 'c'), keyed(keys[0], 'd'))
+  await turns(2)
+  letGo()
+  await turns(4)
+  expect(consumer.bodies).toEqual(['a', 'b', 'c', 'd'])
+})
+
 test('a time to live holds in each lane', async () => {
   const [stage, queue] = await open(3, { messageTtlMs: 1000 })
   await fill(queue, 3)
