@@ -95,7 +95,7 @@ test('they rise also when all that is left of the log is what it was rewritten t
   await turns(4)
   const [given] = epochsOf(consumer)
   const again = new Epochs(stage.world.clock)
-  for (const { key, value } of stage.epochs.entries()) again.apply(key, Buffer.from(value ?? []))
+  for (const { key, value } of stage.epochs.entries()) again.apply(Buffer.from(key), Buffer.from(value ?? []))
   again.start({ ready: true, append: () => Promise.resolve() } as unknown as MachineLog)
   expect(again.next(() => undefined)).toBeUndefined()
   await turns(2)

@@ -63,6 +63,17 @@ test('what has no key goes to one lane in a turn, and to another in the next', a
   expect(queue.lanes.map(({ log }) => Number(log.log.end))).toEqual([6, 6, 6])
 })
 
+test('who asks for one message at a time is given of each lane in turn', async () => {
+  const [, queue] = await open(3)
+  await fill(queue, 2)
+  const lanes: string[] = []
+  for (let count = 0; count < 6; count++) {
+    const message = await queue.take(true)
+    if (message !== undefined && !isRefusal(message)) lanes.push(message.body.toString()[0])
+  }
+  expect(lanes).toEqual(['0', '1', '2', '0', '1', '2'])
+})
+
 test('several messages are part of one append, each in its lane, behind what was added before', async () => {
   const [stage, queue] = await open(3)
   const those = (round: number) =>
@@ -216,6 +227,7 @@ test('one lane that cannot be opened stops none of the others', async () => {
   const queue = stage.queues.find('/', 'q') as Queue
   expect(isRefusal(await queue.ready())).toBe(true)
   expect(await queue.opened()).toBeUndefined()
+  expect(queue.isReady).toBe(false)
   expect(queue.messages).toBe(4)
   const consumer = consume(queue)
   await turns(6)
@@ -300,7 +312,11 @@ test('who waits for what was added waits for nothing that came after', async () 
   const settled = queue.settled().then(() => (isSettled = true))
   for (const key of keys) void queue.add(keyed(key, 'b'))
   await turns(2)
-  stage.store.commit(stage.store.pending - 3)
+  // The first of all lanes, but for one.
+  stage.store.commit(stage.store.pending - 4)
+  await turns(2)
+  expect(isSettled).toBe(false)
+  stage.store.commit(1)
   await turns(2)
   expect(isSettled).toBe(true)
   stage.store.commit()
