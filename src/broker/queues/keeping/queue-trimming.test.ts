@@ -9,6 +9,7 @@ import { offset, type Log } from '../../../log/store.ts'
 import type { Topic } from '../../catalog.ts'
 import { testWorld, turns } from '../../broker-world.contract.ts'
 import type { Partition } from '../../streams/partition.ts'
+import type { LogClosings } from '../parts.ts'
 import { Trimming, type TrimmedLog } from './queue-trimming.ts'
 
 test('a segment that cannot be written anew on a full disk is tried again when more is closed', async () => {
@@ -88,5 +89,39 @@ test('a log that keeps what was consumed is looked at once a round, whoever and 
   world.clock.advance(1000)
   await turns()
   expect(looks).toBeGreaterThan(0)
+  await trimming.close()
+})
+
+test('who comes while a segment is written anew has a say in the rest of it', async () => {
+  const world = testWorld()
+  const done = { committedFloor: 0, countOpen: () => 1, nextOpen: () => 100, nextClosed: () => 0 }
+  const all = { committedFloor: 0, countOpen: () => 100, nextOpen: (from: number) => from, nextClosed: () => Infinity }
+  const ledgers: LogClosings[] = [done]
+  const trimming = new Trimming(world, () => [...ledgers])
+  const kept: boolean[] = []
+  const log = {
+    start: offset(0),
+    end: offset(200),
+    committed: offset(200),
+    failed: false,
+    segments: () =>
+      [0, 100].map((base) => ({
+        base: offset(base),
+        next: offset(base + 100),
+        bytes: 8 * MiB,
+        maxTimestampMs: 0,
+      })),
+    rewrite: async (_: number, keep: (base: number, next: number) => boolean) => {
+      kept.push(keep(0, 10))
+      await turns()
+      ledgers.push(all)
+      kept.push(keep(10, 20))
+    },
+  } as unknown as Log
+  const topic = { policy: { dropsConsumed: true, consumedMs: 0, consumedBytes: 0, holdGroups: [] } } as unknown as Topic
+  trimming.closed({ topic, partition: {} as Partition, log, isGone: false, isListed: false })
+  world.clock.advance(1000)
+  await turns(10)
+  expect(kept).toEqual([false, true])
   await trimming.close()
 })

@@ -145,9 +145,22 @@ export class Trimming {
       const left = countOpen(ledgers, segment.base, segment.next, leftMax)
       if (left > leftMax) continue
       // What is closed but not yet in the ledgers' records is a gap after a crash, and closed as one.
-      await log.rewrite(segment.base, (first, next) => ledgers.some((ledger) => ledger.nextOpen(first) < next))
+      const asOfNow = this.#ledgersOfTurn(trimmed)
+      await log.rewrite(segment.base, (first, next) => asOfNow().some((ledger) => ledger.nextOpen(first) < next))
       before.set(base, left)
       this.#world.trace.count('queues.rewritten.segments')
+    }
+  }
+
+  /** A rewrite takes many turns: who is declared or rewound meanwhile has a say from then on. */
+  #ledgersOfTurn({ topic, log }: TrimmedLog): () => readonly LogClosings[] {
+    let asked: readonly LogClosings[] | undefined
+    return () => {
+      if (asked === undefined) {
+        asked = this.#ledgersOver(topic, log)
+        this.#world.clock.endOfTurn(() => (asked = undefined))
+      }
+      return asked
     }
   }
 
