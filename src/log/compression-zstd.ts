@@ -45,6 +45,9 @@ export function packageZstd(): ZstdApi {
 const defaultLevel = 3
 const frameMagic = 0xfd2fb528
 const blockContentBytesMax = 128 * KiB
+/** Blocks that come to less are opened together, so many at most: a batch may be a million empty ones. */
+const littleBytes = 16 * KiB
+const littleBlocksMax = 32
 const compressionLevelParam = 100
 const zlibTooLarge = 'ERR_BUFFER_TOO_LARGE'
 /** How the package says that a frame announces more than it may. */
@@ -86,10 +89,13 @@ export async function inflateZstdOffLoop(
       })
     })
   }
-  // The package has no call off the loop: one block, at most 128 KiB and some 0.1 ms, a turn.
+  // The package has no call off the loop: one block, at most 128 KiB and some 0.1 ms, a turn, or some that hold little.
   const opening = new FrameOpening(codec.api, section, bytesMax)
-  for (const end of blocks) {
+  let openedBefore = 0
+  for (const [index, end] of blocks.entries()) {
     opening.feed(end)
+    if (opening.bytes - openedBefore < littleBytes && index % littleBlocksMax !== littleBlocksMax - 1) continue
+    openedBefore = opening.bytes
     await new Promise<void>((resolve) => clock.endOfTurn(resolve))
   }
   return opening.content()
@@ -108,7 +114,7 @@ class FrameOpening {
   private readonly bytesMax: number
   private readonly stream: InstanceType<NativeZstd['Decompressor']>
   private readonly pieces: Buffer[] = []
-  private bytes = 0
+  bytes = 0
   private fed = 0
 
   constructor(api: NativeZstd, section: Buffer, bytesMax: number) {

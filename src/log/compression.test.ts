@@ -173,3 +173,14 @@ test('a codec that cannot load refuses by name, each time, and is looked for onc
   for (const name of codecs) expect(codecLoads(name), name).toBe(true)
   expect(codecLoads('none')).toBe(true)
 })
+
+test('a zstd section of very many empty blocks takes few turns', async () => {
+  let turns = 0
+  const counting = { endOfTurn: (task: () => void) => (turns++, setImmediate(task)) }
+  const blocks = 3200
+  // A frame of one segment whose content size is told as 0, raw blocks of nothing; the last says that it is.
+  const section = Buffer.concat([Buffer.from('28b52ffd2000', 'hex'), Buffer.alloc(3 * blocks)])
+  section[section.length - 3] = 1
+  expect(await inflateZstdOffLoop(section, 300, counting as never, packageZstd())).toHaveLength(0)
+  expect(turns).toBe(blocks / 32)
+})
