@@ -8,7 +8,7 @@ import type { Clock } from '../base/world.ts'
 import type { Log, Store } from '../log/store.ts'
 import { logId } from '../log/store.ts'
 import type { Catalog, Topic } from './catalog.ts'
-import type { CommittedOffset, GroupCalls, LagReport, LagView } from './door.ts'
+import type { CommittedOffset, GroupCalls, LagBacklog, LagReport, LagView } from './door.ts'
 import { isRefusal } from './errors.ts'
 import type { Ledgers } from './queues/ledgers/ledgers.ts'
 import type { LedgerId } from './queues/parts.ts'
@@ -37,17 +37,6 @@ export interface LagCall {
   /** As the asker may use them. */
   readonly groups: Pick<GroupCalls, 'list' | 'fetch'>
   mayTellOf(queue: string): boolean
-}
-
-/** What is behind in one log. */
-interface Behind {
-  readonly records: number
-  readonly unacknowledged: number
-  readonly bytes: number
-  readonly bytesAreEstimated: boolean
-  readonly oldestMs: number | undefined
-  readonly end: number
-  readonly position: number
 }
 
 /** How many logs may still be opened. */
@@ -90,7 +79,7 @@ export class LagDesk {
     // Deleted since the list began.
     if (this.#host.catalog.find(call.vhost, { name: queue.name })?.id !== queue.id) return undefined
     const { topic, number } = over
-    const behind: Behind[] = []
+    const behind: LagBacklog[] = []
     for (let index = 0; index < topic.partitions; index++) {
       const id: LedgerId = { log: logId(topic.id, index), number }
       const one = await this.#ofLedger(topic, index, id, allowance)
@@ -106,7 +95,7 @@ export class LagDesk {
     index: number,
     id: LedgerId,
     allowance: Allowance,
-  ): Promise<Behind | 'gone' | 'notCounted'> {
+  ): Promise<LagBacklog | 'gone' | 'notCounted'> {
     // What is empty need not be opened, and of ten thousand queues most are.
     if (this.#isEmptyUnopened(topic, index)) return nothingBehind(this.#host.ledgers.endOf(id.log))
     const log = await this.#open(topic, index, allowance)
@@ -138,7 +127,7 @@ export class LagDesk {
   ): Promise<LagView | undefined> {
     const topic = this.#host.catalog.find(call.vhost, { name })
     if (topic === undefined || !isAskedFor(call, group, name)) return undefined
-    const behind: Behind[] = []
+    const behind: LagBacklog[] = []
     for (const { partition, offset } of offsets) {
       if (offset < 0 || partition >= topic.partitions) continue
       const one = await this.#ofOffset(topic, partition, offset, allowance)
@@ -154,7 +143,7 @@ export class LagDesk {
     index: number,
     committed: number,
     allowance: Allowance,
-  ): Promise<Behind | 'gone' | 'notCounted'> {
+  ): Promise<LagBacklog | 'gone' | 'notCounted'> {
     if (this.#isEmptyUnopened(topic, index)) return nothingBehind(committed)
     const log = await this.#open(topic, index, allowance)
     if (typeof log === 'string') return log
@@ -216,7 +205,7 @@ function byTopic(offsets: readonly (CommittedOffset | { readonly refused: string
   return topics
 }
 
-const nothingBehind = (end: number): Behind => ({
+const nothingBehind = (end: number): LagBacklog => ({
   records: 0,
   unacknowledged: 0,
   bytes: 0,
@@ -231,10 +220,10 @@ function rowOf(
   name: string,
   topic: string,
   partitions: number,
-  behind: readonly Behind[] | undefined,
+  behind: readonly LagBacklog[] | undefined,
 ): LagView {
   if (behind === undefined) return { kind, name, topic, partitions, backlog: undefined }
-  const sum = (of: (one: Behind) => number): number => behind.reduce((all, one) => all + of(one), 0)
+  const sum = (of: (one: LagBacklog) => number): number => behind.reduce((all, one) => all + of(one), 0)
   const times = behind.flatMap(({ oldestMs }) => (oldestMs === undefined ? [] : [oldestMs]))
   return {
     kind,

@@ -8,7 +8,17 @@ import type { AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
 import { isGivenIn } from '../dead-letters/dead-letter.ts'
 import { hasDiedIn } from '../dead-letters/death.ts'
-import type { CopyingBinding, LedgerPart, LedgersPart, NewMessage, QueuePart, QueuesPart, Router } from '../parts.ts'
+import { firstClosed, takesToo } from '../targets.ts'
+import type {
+  Ahead,
+  CopyingBinding,
+  LedgerPart,
+  LedgersPart,
+  NewMessage,
+  QueuePart,
+  QueuesPart,
+  Router,
+} from '../parts.ts'
 
 export interface CursorMovesHost {
   readonly world: World
@@ -112,9 +122,9 @@ function isTooLarge(target: QueuePart, bodyBytes: number): boolean {
 
 /** Sorts the first copies by their targets, up to one that a target does not take; answers how many. */
 function takeWhileThereIsRoom(copies: readonly Copy[], byTarget: Map<QueuePart, NewMessage[]>): number {
+  const ahead = new Map<QueuePart, Ahead>()
   for (const [at, { message, targets }] of copies.entries()) {
-    for (const target of targets)
-      if (!target.isDeleted && !hasRoom(target, message, byTarget.get(target)?.length ?? 0)) return at
+    for (const target of targets) if (!target.isDeleted && !takesToo(target, message.bodyBytes, ahead)) return at
     for (const target of targets) {
       if (target.isDeleted) continue
       const messages = byTarget.get(target)
@@ -123,18 +133,4 @@ function takeWhileThereIsRoom(copies: readonly Copy[], byTarget: Map<QueuePart, 
     }
   }
   return copies.length
-}
-
-/** `taken`: those that this append brings already. A queue that counts bytes, or refuses at a length, is filled slowly. */
-function hasRoom(target: QueuePart, message: NewMessage, taken: number): boolean {
-  if (!target.accepts(message.bodyBytes)) return false
-  const { overflow, lengthMax, lengthBytesMax } = target.policy
-  if (taken === 0 || overflow === 'drop-head') return true
-  return lengthBytesMax === undefined && (lengthMax === undefined || target.messages + taken < lengthMax)
-}
-
-function firstClosed(copies: readonly Copy[]): QueuePart | undefined {
-  for (const { targets } of copies)
-    for (const target of targets) if (!target.isReady && !target.isDeleted) return target
-  return undefined
 }

@@ -4,7 +4,7 @@
 // Does not know: judgements of calls (exchange-desk.ts), how is copied (cursor.ts).
 
 import type { Decision, MachineLog, MachineRecord } from '../../../log/machine.ts'
-import { logId } from '../../../log/store.ts'
+import { AppendFailure, logId } from '../../../log/store.ts'
 import type { Catalog, Topic } from '../../catalog.ts'
 import { isRefusal, refuse, type Refusal } from '../../errors.ts'
 import type { Partitions } from '../../streams/partitions.ts'
@@ -17,7 +17,8 @@ import type { Topology } from '../exchanges/topology.ts'
 import type { BindingFacts, ExchangeFacts } from '../facts.ts'
 import type { Ledgers } from '../ledgers/ledgers.ts'
 import type { CopyingBinding, CursorStarts, LedgerId, LogExchanges, QueuesPart } from '../parts.ts'
-import { bindingStartOf, startIn } from './cursor-starts.ts'
+import { startIn } from '../stream/start-in-log.ts'
+import { bindingStartOf } from '../stream/stream-start.ts'
 import type { Cursors } from './cursors.ts'
 
 /** Ledgers of queues are numbered from 0: those of cursors begin where none of theirs ever will. */
@@ -73,7 +74,8 @@ export class LogDesk implements LogExchanges {
       await machineLog.append(topology, [exchangeRecord(facts)])
       return true
     } catch (error) {
-      return refuse('storageFailed', `The exchange could not be stored: ${String(error)}`)
+      if (!(error instanceof AppendFailure)) throw error
+      return refuse('storageFailed', `The exchange could not be stored: ${error.message}`)
     }
   }
 

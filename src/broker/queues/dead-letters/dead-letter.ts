@@ -8,6 +8,7 @@ import { MiB } from '../../../base/limits.ts'
 import type { Timer, World } from '../../../base/world.ts'
 import type { AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
+import { firstClosed, takesToo } from '../targets.ts'
 import { isCycle, recordDeath, type Dead, type DeathSource, type IsGiven } from './death.ts'
 import { isDeadLettered } from '../facts.ts'
 import type {
@@ -445,18 +446,4 @@ function newMessageOf(stored: StoredMessage): NewMessage {
     bodyBytes: stored.body.length,
     isDeadLetter: stored.isDeadLetter,
   }
-}
-
-/** Whether it takes one more beside those `ahead`, which it is then among. */
-export function takesToo(target: QueuePart, bodyBytes: number, ahead: Map<QueuePart, Ahead>): boolean {
-  const before = ahead.get(target)
-  if (!target.accepts(bodyBytes, before)) return false
-  ahead.set(target, { messages: (before?.messages ?? 0) + 1, bytes: (before?.bytes ?? 0) + bodyBytes })
-  return true
-}
-
-function firstClosed(letters: readonly Letter[]): QueuePart | undefined {
-  for (const { targets } of letters)
-    for (const target of targets) if (!target.isReady && !target.isDeleted) return target
-  return undefined
 }

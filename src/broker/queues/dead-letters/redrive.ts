@@ -20,7 +20,7 @@ import type {
   QueuesPart,
   StoredMessage,
 } from '../parts.ts'
-import { takesToo } from './dead-letter.ts'
+import { takesToo } from '../targets.ts'
 import { letterFilter, letterOf, redriven, type LetterFilter } from './redrive-letter.ts'
 
 export interface RedriveHost {

@@ -10,7 +10,17 @@ import type { World } from '../../../base/world.ts'
 import { AppendFailure, type AppendEntry } from '../../../log/store.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
 import type { DelayBucket } from './delay-bucket.ts'
-import type { DeadLettering, LedgersPart, NewMessage, QueuePart, QueuesPart, Router, StoredMessage } from '../parts.ts'
+import { firstClosed, takesToo } from '../targets.ts'
+import type {
+  Ahead,
+  DeadLettering,
+  LedgersPart,
+  NewMessage,
+  QueuePart,
+  QueuesPart,
+  Router,
+  StoredMessage,
+} from '../parts.ts'
 
 export interface DelayMovesHost {
   readonly world: World
@@ -116,10 +126,11 @@ export class DelayMoves {
 
   #sort(letters: readonly (Letter | undefined)[]): Map<QueuePart, NewMessage[]> {
     const byTarget = new Map<QueuePart, NewMessage[]>()
+    const ahead = new Map<QueuePart, Ahead>()
     for (const letter of letters)
       for (const target of letter?.targets ?? []) {
         if (letter === undefined || target.isDeleted) continue
-        if (!target.accepts(letter.message.bodyBytes)) {
+        if (!takesToo(target, letter.message.bodyBytes, ahead)) {
           if (target.policy.overflow === 'reject-publish-dlx')
             this.#host.deadLettering().deadLetterRefused(target, letter.message)
           else this.#host.world.trace.count('delays.dropped.overflow')
@@ -139,10 +150,4 @@ function copiesOf(properties: Buffer): string[] {
   const copies = findField(scan.headers() ?? [], 'CC')
   if (copies?.type !== 'array') return []
   return copies.value.flatMap((copy) => (copy.type === 'text' ? [copy.value.toString()] : []))
-}
-
-function firstClosed(letters: readonly (Letter | undefined)[]): QueuePart | undefined {
-  for (const letter of letters)
-    for (const target of letter?.targets ?? []) if (!target.isReady && !target.isDeleted) return target
-  return undefined
 }

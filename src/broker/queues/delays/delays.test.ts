@@ -11,6 +11,7 @@ import { turns } from '../../broker-world.contract.ts'
 import { delayAsked, delayOfWaiting, waitingProperties } from './delay-header.ts'
 import { DelayIndex } from './delay-index.ts'
 import { DelayStage, vhost } from './delay-stage.contract.ts'
+import { plainPolicy } from '../facts.ts'
 
 describe('the header', () => {
   test.each<[Field, number | undefined]>([
@@ -170,6 +171,15 @@ describe('waiting', () => {
     stage.isFull = false
     await stage.pass(5000)
     expect(await stage.drain()).toEqual(['q1 one -1000'])
+  })
+
+  test('a queue is given no more than it takes of what is due at once; the rest is counted', async () => {
+    const stage = await DelayStage.open()
+    stage.queues.find(vhost, 'q1')?.setPolicy({ ...plainPolicy, lengthMax: 2, overflow: 'reject-publish' })
+    for (const body of ['one', 'two', 'three', 'four', 'five']) stage.publish('later', 'q1', body, 1000)
+    await stage.pass(5000)
+    expect(await stage.drain()).toHaveLength(2)
+    expect(stage.world.trace.counters().get('delays.dropped.overflow')).toBe(3)
   })
 
   test('over a crash: what is durable still waits, also what was due meanwhile', async () => {

@@ -6,6 +6,7 @@
 import { fieldNumber, fieldText, fieldTypeName, fieldValueText, findField } from '../../../base/fields.ts'
 import type { Field, FieldTable } from '../../../base/fields.ts'
 import { refuse, type Refusal } from '../../errors.ts'
+import type { RewindTo } from '../../queue-door.ts'
 import { headersFault } from '../exchanges/routing-headers.ts'
 import type { QueueType } from '../facts.ts'
 import { ownRetryArguments } from './queue-arguments-retry.ts'
@@ -89,13 +90,7 @@ export function judgeOverTopic(queue: string, args: FieldTable): Refusal | undef
 // --- read, once judged --------------------------------------------------------------------------------------------
 
 /** Where a queue over a topic begins. */
-export type LedgerStart =
-  | { readonly kind: 'first' }
-  | { readonly kind: 'next' }
-  | { readonly kind: 'offset'; readonly offset: number }
-  | { readonly kind: 'time'; readonly timeMs: number }
-
-export function ledgerStartOf(args: FieldTable): LedgerStart {
+export function ledgerStartOf(args: FieldTable): RewindTo {
   const field = findField(args, 'x-start')
   if (field === undefined) return { kind: 'first' }
   if (field.type === 'timestamp') return { kind: 'time', timeMs: Number(field.value) * 1000 }

@@ -8,9 +8,10 @@ import type { Clock } from '../../../base/world.ts'
 import type { Log, LogId } from '../../../log/store.ts'
 import type { Topic } from '../../catalog.ts'
 import { isRefusal, type Refusal } from '../../errors.ts'
+import type { RewindTo } from '../../queue-door.ts'
 import type { Partitions } from '../../streams/partitions.ts'
-import { findOffset } from '../../streams/reading.ts'
-import { ledgerStartOf, type LedgerStart } from './queue-arguments-ours.ts'
+import { startIn } from '../stream/start-in-log.ts'
+import { ledgerStartOf } from './queue-arguments-ours.ts'
 
 /** Of one log: everything below `start` is none of the queue's. */
 export interface QueueStart {
@@ -39,7 +40,7 @@ export function findStarts(
 export async function findPlaces(
   partitions: Pick<Partitions, 'of'>,
   topic: Topic,
-  wanted: LedgerStart,
+  wanted: RewindTo,
   clock: Clock,
 ): Promise<readonly QueuePlace[] | Refusal> {
   const starts: QueuePlace[] = []
@@ -59,28 +60,7 @@ export async function findPlaces(
   return starts
 }
 
-function isCut(log: Log, wanted: LedgerStart, start: number): boolean {
+function isCut(log: Log, wanted: RewindTo, start: number): boolean {
   if (wanted.kind === 'offset') return wanted.offset < start
   return wanted.kind === 'time' && start > 0 && start === log.start
-}
-
-async function startIn(log: Log, wanted: LedgerStart, clock: Clock): Promise<number> {
-  const found = await wantedIn(log, wanted, clock)
-  return Math.max(log.start, Math.min(found, log.committed))
-}
-
-async function wantedIn(log: Log, wanted: LedgerStart, clock: Clock): Promise<number> {
-  switch (wanted.kind) {
-    case 'first':
-      return log.start
-    case 'next':
-      return log.committed
-    case 'offset':
-      return wanted.offset
-    case 'time': {
-      const { offset } = await findOffset(log, { timestampMs: wanted.timeMs }, clock)
-      // Nothing is as young yet.
-      return offset < 0 ? log.committed : offset
-    }
-  }
 }

@@ -65,7 +65,7 @@ export class StreamQueue implements MovablePart, PumpTask {
   }
 
   #grow(): void {
-    const first: StreamStart = { at: 'first' }
+    const first: StreamStart = { kind: 'first' }
     for (let index = this.lanes.length; index < this.#topic.partitions; index++) {
       const partition = this.#rooms.partitions.of(this.#topic, index)
       assert(partition !== undefined, 'a topic has its partitions')

@@ -67,7 +67,7 @@ export class StreamReader {
 
   begin(start: StreamStart): void {
     const log = this.#log
-    switch (start.at) {
+    switch (start.kind) {
       case 'first':
         this.#next = log.start
         return
@@ -82,7 +82,7 @@ export class StreamReader {
       case 'time': {
         const end = log.committed
         return this.#wait(
-          log.findTime(start.timestampMs).then((found) => {
+          log.findTime(start.timeMs).then((found) => {
             this.#next = found ?? end
           }),
         )

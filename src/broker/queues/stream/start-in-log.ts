@@ -1,20 +1,12 @@
-// Where the cursors of a new binding begin: the offset of each partition, found once, when the binding is made.
-// Promises: an offset of the log as it is then: not below its start, not beyond what is committed. What does not say is
-// from now on.
-// Does not know: how the start is kept (ledgers); what is published meanwhile.
+// Where in a log a beginning is: the offset of what a queue's declaration, a rewind or a binding says, found once.
+// Promises: an offset of the log as it is then: not below its start, not beyond what is committed.
+// Does not know: how beginnings are said (stream-start.ts, queue-arguments-ours.ts) or kept (ledgers).
 
-import { findField } from '../../../base/fields.ts'
 import type { Clock } from '../../../base/world.ts'
 import { baseOffsetAt } from '../../../log/batch.ts'
 import { offset, type Log } from '../../../log/store.ts'
 import { findOffset } from '../../streams/reading.ts'
-import type { BindingFacts } from '../facts.ts'
-import { startArgument, startSaidBy, type StreamStart } from '../stream/stream-start.ts'
-
-export function bindingStartOf(binding: BindingFacts, nowMs: number): StreamStart {
-  const said = findField(binding.arguments, startArgument)
-  return (said === undefined ? undefined : startSaidBy(said, nowMs)) ?? { at: 'next' }
-}
+import type { StreamStart } from './stream-start.ts'
 
 export async function startIn(log: Log, start: StreamStart, clock: Pick<Clock, 'endOfTurn'>): Promise<number> {
   const found = await foundIn(log, start, clock)
@@ -22,7 +14,7 @@ export async function startIn(log: Log, start: StreamStart, clock: Pick<Clock, '
 }
 
 async function foundIn(log: Log, start: StreamStart, clock: Pick<Clock, 'endOfTurn'>): Promise<number> {
-  switch (start.at) {
+  switch (start.kind) {
     case 'first':
       return log.start
     case 'next':
@@ -32,7 +24,7 @@ async function foundIn(log: Log, start: StreamStart, clock: Pick<Clock, 'endOfTu
     case 'last':
       return lastBatchOf(log)
     case 'time': {
-      const found = await findOffset(log, { timestampMs: start.timestampMs }, clock)
+      const found = await findOffset(log, { timestampMs: start.timeMs }, clock)
       // Nothing is as young yet.
       return found.offset < 0 ? log.committed : found.offset
     }
